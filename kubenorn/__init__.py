@@ -1,0 +1,1 @@
+"""The pure core of kubenorn: nothing in this package knows of SSH or Nornir."""
