@@ -1,0 +1,1 @@
+"""Tests of kubenorn.binaries: real files, real archives, a real web server."""
