@@ -18,7 +18,7 @@ from rich.table import Table
 
 from kubenorn.errors import ExitCode, InputWrongError, KubenornError
 from lab.binaries import binaries as make_binaries
-from lab.facts import DEFAULT_NAME, DEFAULT_SUBNET, Facts, checked_name, lab_folder
+from lab.facts import DEFAULT_NAME, DEFAULT_SUBNET, checked_name, lab_folder
 from lab.host import State
 from lab.lab import Lab
 from lab.progress import Steps
@@ -71,11 +71,7 @@ def down(name: Name = DEFAULT_NAME, verbose: Verbose = False) -> None:
     """Remove the lab and everything it made, its folder included. The cache stays."""
     with _told(verbose), Steps() as steps:
         _become_root()
-        folder = _folder(name)
-        if Facts.load(folder) is None:
-            steps.say(f"There is no lab in {folder}.")
-            return
-        Lab.load(folder, steps).down()
+        Lab.remains(_folder(name), name=name, steps=steps).down()
 
 
 @app.command()
@@ -194,6 +190,7 @@ def _become_root() -> None:
     sudo = shutil.which("sudo")
     if not sudo or subprocess.run([sudo, "-n", "true"], capture_output=True, check=False).returncode != 0:
         raise InputWrongError("The lab mounts file systems and makes a bridge: run it as root, or with sudo.")
+    cache_folder().mkdir(parents=True, exist_ok=True)  # the user's own, not root's
     variables = {"KUBENORN_CACHE": str(cache_folder())}
     if release := os.environ.get("KUBENORN_RELEASE_FOLDER"):
         variables["KUBENORN_RELEASE_FOLDER"] = release
@@ -204,7 +201,8 @@ def _become_root() -> None:
 @contextmanager
 def _told(verbose: bool) -> Iterator[None]:
     """Turn every error into one sentence on stderr and an exit code; a traceback only on request."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     try:
         yield
     except KeyboardInterrupt:

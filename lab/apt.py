@@ -28,6 +28,12 @@ def debian_mirror() -> str:
     )
 
 
+def proxy() -> dict[str, str]:
+    """Return the environment variable for the proxy apt is set up to use, if it is; debootstrap needs it so."""
+    answer = run(["apt-config", "dump", "--format", "%v", "Acquire::http::Proxy"], check=False).stdout.strip()
+    return {"http_proxy": answer} if answer.startswith("http") else {}
+
+
 def mirror_in(index_targets: str) -> str | None:
     """Return the main Debian archive named in the output of `apt-get indextargets`, if there is one.
 
@@ -60,7 +66,7 @@ class PrivateApt:
         )
         (folder / "etc" / "sources.list").write_text(sources)
         (folder / "apt.conf").write_text(
-            f'Dir::Etc "{folder / "etc"}";\n'
+            # Only the sources: proxies and the like stay as the machine has them.
             f'Dir::Etc::sourcelist "{folder / "etc" / "sources.list"}";\n'
             'Dir::Etc::sourceparts "-";\n'
             f'Dir::State "{folder}";\n'

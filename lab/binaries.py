@@ -96,8 +96,9 @@ def _build(folder: Path, show: Callable[[str], None], say: Callable[[str], None]
     install_missing_packages(
         ["dpkg-dev", "debian-archive-keyring", "xz-utils", "patch", "ca-certificates"], say
     )
-    # The build's own files go beside the result, not to /tmp, which is often small and in memory.
-    with tempfile.TemporaryDirectory(prefix=".sources-", dir=folder.parent) as name:
+    # Beside the result, not in /tmp, which is often small and in memory; and by a name that the next build
+    # clears away should this one be killed.
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}-", dir=folder.parent) as name:
         work = Path(name)
         apt = PrivateApt(work / "apt")
         show("fetching Debian's package lists")

@@ -5,6 +5,7 @@ itself, one in each hierarchy it needs: without a folder of its own each contain
 others for the machine's.
 """
 
+import hashlib
 import os
 import signal
 import time
@@ -22,6 +23,21 @@ V1_WANTED = ("name=systemd", "freezer", "memory", "pids")
 _ENTER = (
     'n=$1; shift; while [ "$n" -gt 0 ]; do echo $$ >"$1/cgroup.procs"; shift; n=$((n - 1)); done; exec "$@"'
 )
+
+
+def group_name(tag: str, folder: Path) -> str:
+    """Return what a lab's groups are called: the folder is in it, so two checkouts' labs never share one."""
+    return f"{tag}-{hashlib.sha256(str(folder).encode()).hexdigest()[:6]}"
+
+
+def hosts_with_groups(lab: str) -> set[str]:
+    """Return the hosts of a lab that have groups, which a lab whose folder was deleted by hand still has."""
+    found: set[str] = set()
+    for hierarchy in hierarchies(Path("/proc/mounts").read_text()):
+        found.update(place.name for place in hierarchy.mount.glob(f"{PARENT}/{lab}/*") if place.is_dir())
+        scopes = hierarchy.mount.glob(f"system.slice/kubenorn-{lab}-*.scope")
+        found.update(place.name.removeprefix(f"kubenorn-{lab}-").removesuffix(".scope") for place in scopes)
+    return found
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kubenorn.errors import HostsWrongError, InputWrongError
 from lab import keys, mounts, network
-from lab.cgroup import Cgroup
+from lab.cgroup import Cgroup, group_name
 from lab.facts import Facts, HostFacts
 from lab.rootfs import rootfs_folder
 from lab.ssh import answers, run_on
@@ -19,6 +19,8 @@ from lab.tools import wait_for, write_atomically
 NSPAWN_RUN = Path("/run/systemd/nspawn")
 # Generous, for a machine that compiles something at the same time; alone a host takes a few seconds.
 BOOT_SECONDS = 90.0
+# How long a host that is whole may take to answer before it counts as half dead.
+HEAL_SECONDS = 20.0
 CONSOLE_LINES = 12
 USERS = ("root", "ops", "asks", "nosudo")
 
@@ -52,7 +54,8 @@ class Host:
         self.lab_folder = lab_folder
         self.folder = lab_folder / "hosts" / me.name
         self.machine = facts.machine(me.name)
-        self.cgroup = Cgroup(facts.tag, me.name)
+        self.cgroup = Cgroup(group_name(facts.tag, lab_folder), me.name)
+        self.port = f"vb-{self.machine}"
 
     @property
     def console(self) -> Path:
@@ -75,6 +78,18 @@ class Host:
     def is_well(self) -> bool:
         """Return whether the host is whole, thawed, and root can log in."""
         return self.is_whole() and not self.cgroup.is_frozen() and answers(self.lab_folder, self.me)
+
+    def heal(self) -> bool:
+        """Mend what can be mended while the host runs; return whether it is well then.
+
+        A host that is whole gets time to answer: it may be booting, or the machine may be busy.
+        """
+        if self.cgroup.is_frozen():
+            self.cgroup.thaw()
+        network.attach(self.facts, self.port)
+        if self.is_whole():
+            wait_for(lambda: not self.is_whole() or self.is_well(), seconds=HEAL_SECONDS)
+        return self.is_well()
 
     def condition(self) -> Condition:
         """Return what status shows of the host."""
@@ -126,9 +141,11 @@ class Host:
     def power_cut(self) -> None:
         """End the host as a power cut would, and remove everything of it but its files. Harmless when off."""
         self.cgroup.kill(self.init())
-        network.remove_interface(f"vb-{self.machine}")
         mounts.unmount_below(self.folder)
         self.cgroup.remove()
+        if network.bridge_owner(self.facts.bridge) not in (None, str(self.lab_folder)):
+            return  # another checkout's lab has the bridge now: what follows goes by names, which are its own
+        network.remove_interface(self.port)
         # What systemd-nspawn leaves when it is killed itself.
         for name in ("propagate", "unix-export"):
             mounts.unmount_below(NSPAWN_RUN / name / self.machine)

@@ -16,6 +16,7 @@ from pathlib import Path
 from kubenorn.errors import InputWrongError
 from lab import inventory, keys, network
 from lab.binaries import KUBERNETES_VERSION, binaries, binaries_folder, checked_release, kubernetes_version
+from lab.cgroup import group_name, hosts_with_groups
 from lab.facts import (
     DEFAULT_HOSTS,
     DEFAULT_NAME,
@@ -84,6 +85,22 @@ class Lab:
             )
         return cls(folder, Facts(kept.name, kept.subnet, count or kept.count, kept.written), steps)
 
+    @classmethod
+    def remains(cls, folder: Path, *, name: str, steps: Steps | None = None) -> "Lab":
+        """Return the lab of that name in folder as far as it can be told, for down.
+
+        A folder that was deleted or damaged by hand leaves hosts and a bridge, which are found by their names.
+        """
+        folder = folder.absolute()
+        with contextlib.suppress(InputWrongError):
+            if facts := Facts.load(folder):
+                return cls(folder, facts, steps)
+        unsure = Facts(name, DEFAULT_SUBNET, 0)
+        subnet = (
+            network.subnet_of(unsure.bridge) if network.bridge_owner(unsure.bridge) == str(folder) else None
+        )
+        return cls(folder, Facts(name, subnet or DEFAULT_SUBNET, 0), steps)
+
     @property
     def hosts(self) -> list[HostFacts]:
         """The hosts' names and addresses."""
@@ -148,7 +165,8 @@ class Lab:
         with self._locked():
             self._end_hosts(self._all_hosts())
             network.remove_network(self.facts, self.folder)
-            shutil.rmtree(self.folder, ignore_errors=False) if self.folder.exists() else None
+            if self.folder.exists():
+                shutil.rmtree(self.folder)
 
     def reset(self, names: Iterable[str] = ()) -> None:
         """Make hosts bare again (all, when none is named) and boot them; their ssh host keys stay."""
@@ -205,8 +223,8 @@ class Lab:
 
     def _all_hosts(self) -> list[Host]:
         """Every host that has a folder, also those beyond the number the lab has now."""
-        places = self.folder.glob("hosts/m*")
-        names = {place.name for place in places} | {me.name for me in self.hosts}
+        names = {me.name for me in self.hosts} | {place.name for place in self.folder.glob("hosts/m*")}
+        names |= hosts_with_groups(group_name(self.facts.tag, self.folder))
         return [Host(self.facts, HostFacts(name, ""), self.folder) for name in names]
 
     def _require_network(self) -> None:
@@ -229,7 +247,7 @@ class Lab:
             )
             self._end_hosts(surplus)
             for host in surplus:
-                shutil.rmtree(host.folder)
+                shutil.rmtree(host.folder, ignore_errors=True)
         hosts = self._named(())
         entries = [(host.me, host.make_keys()) for host in hosts]
         keys.client_key(self.folder)
@@ -240,9 +258,7 @@ class Lab:
         in_parallel(lambda host: self._raise_host(host, lower), hosts)
 
     def _raise_host(self, host: Host, lower: Path) -> None:
-        if host.cgroup.is_frozen():
-            host.cgroup.thaw()
-        if host.is_well():
+        if host.heal():
             return
         with self.steps.step(f"{host.name}: up"):
             host.boot(lower)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -68,6 +69,14 @@ def bridge_owner(interface: str) -> str | None:
 _ALIAS = "kubenorn lab in "
 
 
+def subnet_of(bridge: str) -> IPv4Network | None:
+    """Return the network of a bridge that is up, or None."""
+    return next(
+        (route.network for route in routes() if route.interface == bridge and route.network.prefixlen < 32),
+        None,
+    )
+
+
 def is_up(facts: Facts) -> bool:
     """Return whether the bridge has its address and the blackhole route is there."""
     wanted = {Route(facts.subnet, facts.bridge), Route(facts.subnet, "")}
@@ -88,6 +97,25 @@ def raise_network(facts: Facts, folder: Path) -> None:
     run(["ip", "address", "replace", f"{facts.gateway}/{facts.subnet.prefixlen}", "dev", bridge])
     run(["ip", "link", "set", bridge, "up"])
     run(["ip", "route", "replace", "blackhole", str(facts.subnet), "metric", BLACKHOLE_METRIC])
+    if _firewall_sees_bridges() and run(_firewall("-C", bridge), check=False).returncode != 0:
+        run(_firewall("-I", bridge))
+
+
+def _firewall_sees_bridges() -> bool:
+    """Whether this machine filters what passes through its bridges, as container engines make it do."""
+    setting = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+    return setting.exists() and setting.read_text().strip() == "1" and shutil.which("iptables") is not None
+
+
+def _firewall(action: str, bridge: str) -> list[str]:
+    """The rule that lets hosts of one bridge talk to each other, for iptables -C, -I or -D."""
+    return ["iptables", "-w", action, "FORWARD", "-i", bridge, "-o", bridge, "-j", "ACCEPT"]
+
+
+def attach(facts: Facts, port: str) -> None:
+    """Plug a host's interface in again when it lost its bridge."""
+    if (INTERFACES / port).exists() and not (INTERFACES / port / "master").exists():
+        run(["ip", "link", "set", port, "master", facts.bridge, "up"])
 
 
 def mac_address(seed: str) -> str:
@@ -101,6 +129,8 @@ def remove_network(facts: Facts, folder: Path) -> None:
     if bridge_owner(facts.bridge) == str(folder):
         for port in list((INTERFACES / facts.bridge / "brif").iterdir()):
             run(["ip", "link", "delete", port.name], check=False)
+        if _firewall_sees_bridges():
+            run(_firewall("-D", facts.bridge), check=False)
         run(["ip", "link", "delete", facts.bridge], check=False)
     elif any(route.network == facts.subnet and route.interface for route in routes()):
         return  # somebody else's bridge has the subnet now: the blackhole is theirs
@@ -108,6 +138,6 @@ def remove_network(facts: Facts, folder: Path) -> None:
 
 
 def remove_interface(name: str) -> None:
-    """Wait for an interface to vanish with its host; remove it if it stays longer than two seconds."""
+    """Wait for an interface to vanish with its host; remove it if it is still there after two seconds."""
     if not wait_for(lambda: not (INTERFACES / name).exists(), seconds=2):
         run(["ip", "link", "delete", name], check=False)

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 # Steps shorter than this (seconds) are nobody's business on a terminal that keeps a log.
 WORTH_TELLING = 1.0
@@ -25,7 +25,7 @@ class Steps(AbstractContextManager["Steps"]):
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
-            TextColumn("{task.fields[seconds]}"),
+            TimeElapsedColumn(),
             console=self.console,
             transient=True,
         )
@@ -52,12 +52,11 @@ class Steps(AbstractContextManager["Steps"]):
         started = time.monotonic()
         task: TaskID | None = None
         if self._live:
-            task = self._progress.add_task(what, seconds="")
+            task = self._progress.add_task(what)
 
         def show(text: str) -> None:
             if task is not None:
-                seconds = f"{time.monotonic() - started:.0f} s"
-                self._progress.update(task, description=text, seconds=seconds)
+                self._progress.update(task, description=text)
             elif not self.quiet:
                 self.say(f"{text} …")
 

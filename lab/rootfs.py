@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from lab.apt import KEYRING, SUITE, debian_mirror
+from lab.apt import KEYRING, SUITE, debian_mirror, proxy
 from lab.progress import Steps
 from lab.tools import built_folder, cache_folder, locked, run
 
@@ -41,8 +41,8 @@ def rootfs(steps: Steps) -> Path:
                 # Mounts and processes of a build that is killed must vanish with it: hence the namespaces.
                 isolated = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
                 variant = ["--variant=minbase", f"--keyring={KEYRING}", f"--include={','.join(PACKAGES)}"]
-                run([*isolated, "debootstrap", *variant, SUITE, building, debian_mirror()])
+                run([*isolated, "debootstrap", *variant, SUITE, building, debian_mirror()], env=proxy())
                 show("Root file system: packages and users")
                 setup = SETUP.read_text(encoding="utf-8")
-                run([*isolated, "chroot", building, "/bin/sh", "-s"], input=setup)
+                run([*isolated, "chroot", building, "/bin/sh", "-s"], input=setup, env=proxy())
     return folder

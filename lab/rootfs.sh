@@ -8,6 +8,9 @@ export DEBIAN_FRONTEND=noninteractive
 # `apt-get purge haproxy && apt-get install haproxy` works on it. Downloads what should be missing.
 apt-get update -q
 dpkg-query -W -f '${Package}\n' | xargs apt-get install -q -y --download-only --reinstall
+# What they recommend is not installed, yet a plain `apt-get install keepalived` asks for it.
+apt-cache depends haproxy keepalived | sed -n 's/^ *Recommends: \([a-z].*\)/\1/p' |
+    xargs apt-get install -q -y --download-only
 cat >/etc/apt/apt.conf.d/90lab <<'CONF'
 // No network here: fail at once instead of trying for minutes, and keep the packages that are in the cache.
 Acquire::Retries "0";

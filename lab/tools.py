@@ -24,6 +24,7 @@ R = TypeVar("R")
 # Programs that run now: an interrupted command ends them, or they would go on building into a dead folder.
 _running: set[subprocess.Popen[str]] = set()
 _running_lock = threading.Lock()
+_stopping = threading.Event()
 
 
 def run(
@@ -41,6 +42,7 @@ def run(
     Raises HostsWrongError with the last lines of output when check is set and the program fails, when it
     takes longer than timeout, and when it is not installed.
     """
+    _refuse_when_stopping()
     argv = [str(part) for part in command]
     try:
         process = subprocess.Popen(
@@ -77,10 +79,16 @@ def run(
 
 
 def stop_running() -> None:
-    """Terminate every program started by run() that still runs (used when the command is interrupted)."""
+    """Terminate every program started by run(), and let no more start: this command was interrupted."""
+    _stopping.set()
     with _running_lock:
         for process in _running:
             process.send_signal(signal.SIGTERM)
+
+
+def _refuse_when_stopping() -> None:
+    if _stopping.is_set():
+        raise HostsWrongError("Interrupted.")
 
 
 def shorten(text: str, length: int = 160) -> str:
@@ -112,6 +120,7 @@ def wait_for(check: Callable[[], bool], *, seconds: float, interval: float = 0.0
     """Call check until it returns True (then True) or seconds have passed (then False)."""
     deadline = time.monotonic() + seconds
     while not check():
+        _refuse_when_stopping()
         if time.monotonic() >= deadline:
             return False
         time.sleep(interval)
