@@ -15,7 +15,13 @@ from typing import Any
 
 from kubenorn.encryption import KEY_BYTES
 from kubenorn.errors import InputWrongError
-from kubenorn.files import folder_lock, make_private_folder, read_if_exists, write_atomically
+from kubenorn.files import (
+    folder_lock,
+    make_private_folder,
+    read_if_exists,
+    remove_leftovers,
+    write_atomically,
+)
 
 ENCRYPTION_KEY_FILE = "encryption-key.json"
 BOOTSTRAP_TOKEN_FILE = "bootstrap-token.json"  # noqa: S105  # a file's name
@@ -53,6 +59,8 @@ def ensure_cluster_secrets(folder: Path, *, dry_run: bool = False) -> ClusterSec
 
 
 def _ensure(folder: Path, dry_run: bool) -> ClusterSecrets:
+    if not dry_run:
+        remove_leftovers(folder)
     created = []
     token = _read_token(folder)
     encryption_key = _read_encryption_key(folder)
@@ -76,8 +84,8 @@ def _read_encryption_key(folder: Path) -> EncryptionKey | None:
         if witness:
             raise InputWrongError(
                 f"the encryption key {path} is missing, but the cluster has had one ({witness} exists); "
-                "restore it from a backup or from a master's encryption configuration: without it no Secret in "
-                "etcd can be read"
+                "restore it from a backup or from a master's encryption configuration: without it no Secret "
+                "in etcd can be read"
             )
         return None
     try:

@@ -6,8 +6,10 @@ here ends in an error that says what is missing and what to do.
 
 import json
 from datetime import datetime
+from pathlib import Path
 
 from kubenorn.errors import InputWrongError
+from kubenorn.files import read_if_exists
 from kubenorn.pki.authority import Authority, check_authority
 from kubenorn.pki.keys import PrivateKey, load_private_key
 from kubenorn.pki.layout import ETCD_CA, PkiRequest, host_certificate_specs
@@ -24,8 +26,7 @@ def find_own(shelf: Shelf, name: str, own: OwnAuthority, now: datetime) -> Autho
     Raises InputWrongError when its files are wrong, or are not those of the CA that the cluster began with.
     """
     sources = (str(own.certificate), str(own.key))
-    certificate, key = (_read_own(path, name, shelf) for path in sources)
-    authority = Authority.load(name, certificate, key, sources)
+    authority = Authority.load(name, _read_own(own.certificate, name), _read_own(own.key, name), sources)
     check_authority(authority, now, sources)
     for made in made_paths(name):
         if shelf.read(made) is not None:
@@ -107,8 +108,8 @@ def _etcd_names() -> set[str]:
     return {spec.name for spec in host_certificate_specs(request, "any") if spec.authority == ETCD_CA}
 
 
-def _read_own(path: str, name: str, shelf: Shelf) -> bytes:
-    content = shelf.read(path)
+def _read_own(path: Path, name: str) -> bytes:
+    content = read_if_exists(path)
     if content is None:
         raise InputWrongError(f"{path}, named as a file of the operator's own {name}, does not exist")
     return content
