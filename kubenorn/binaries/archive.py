@@ -8,7 +8,7 @@ from typing import Final
 
 from kubenorn.binaries.cache import Cache
 from kubenorn.binaries.elf import kind_of
-from kubenorn.binaries.source import Artifact, Reporter
+from kubenorn.binaries.source import Artifact, NotThereError, Reporter
 from kubenorn.errors import InputWrongError
 
 _CHUNK_BYTES: Final = 1 << 20
@@ -32,7 +32,7 @@ def unpack(cache: Cache, artifact: Artifact, members: Mapping[str, str], report:
             except (tarfile.TarError, EOFError, zlib.error) as error:
                 raise InputWrongError(_unreadable(artifact.shown, archive, error)) from None
             if absent:
-                raise InputWrongError(
+                raise NotThereError(
                     f"{artifact.shown} has no regular file {', '.join(absent)}: "
                     "take the release archive of the wanted version and architecture"
                 )

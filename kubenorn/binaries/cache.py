@@ -43,6 +43,10 @@ class HashingWriter:
         self._hashes.update(chunk)
         return self._handle.write(chunk)
 
+    def flush(self) -> None:
+        """Hand on what is held back."""
+        self._handle.flush()
+
     def hex(self) -> dict[str, str]:
         """Return the digests of what was written so far, by algorithm."""
         return self._hashes.hex()

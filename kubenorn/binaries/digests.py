@@ -106,7 +106,8 @@ class DigestMemory:
 
     def remember_url(self, url: str, digest: Digest) -> None:
         """Note the digest of the verified download from `url`, which must hold no password."""
-        self._store(urls={url: digest.hex})
+        if self.of_url(url) != digest:
+            self._store(urls={url: digest.hex})
 
     def _known(self, path: Path) -> dict[str, str]:
         with self._lock:

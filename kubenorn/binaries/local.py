@@ -7,7 +7,7 @@ from pathlib import Path
 from kubenorn.binaries.checksums import LISTS, SUFFIXES, Digest, Expected, parse_beside, parse_list
 from kubenorn.binaries.digests import DigestMemory
 from kubenorn.binaries.layout import Place, Wanted
-from kubenorn.binaries.source import Location, Pins
+from kubenorn.binaries.source import Location, NotThereError, Pins
 from kubenorn.errors import InputWrongError
 
 
@@ -52,7 +52,7 @@ class LocalFolder:
         for place in wanted.places_in_folder():
             if (self.root / place.path).is_file():
                 return self._location(place)
-        raise InputWrongError(
+        raise NotThereError(
             f"{wanted} is not in {self.shown}: put {wanted.name} or {wanted.archive} there"
             f"{self._alike(wanted)}, or name the folder that has it"
         )

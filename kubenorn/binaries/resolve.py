@@ -2,20 +2,21 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
+from kubenorn.binaries.address import Mirror, masked
 from kubenorn.binaries.archive import unpack
 from kubenorn.binaries.cache import Cache, default_cache
-from kubenorn.binaries.elf import NotLinuxExecutableError, arch_of_file
+from kubenorn.binaries.inspect import Found, inspect_binary
 from kubenorn.binaries.layout import Wanted
 from kubenorn.binaries.local import LocalArchive, LocalFolder
 from kubenorn.binaries.source import (
-    Artifact,
     BinarySource,
     LocalBinary,
-    Location,
+    NotThereError,
     Origin,
     Pins,
     Progress,
@@ -43,133 +44,103 @@ def resolve_binaries(
     names every problem: what is missing, lacks a checksum, differs from it or is for another machine.
     """
     wishes = [Wanted(name, version.removeprefix("v"), arch) for name, version in wanted.items()]
-    run = _Run(source, Cache(cache or default_cache()), Reporter(progress))
-    with ThreadPoolExecutor(_THREADS) as pool:
-        run.pool = pool
+    report = Reporter(progress)
+    with ThreadPoolExecutor(_THREADS) as pool, ExitStack() as opened:
+        run = _Run(source, Pins.of(source), Cache(cache or default_cache()), report, pool, opened)
         try:
             return run.resolve(wishes)
         except BaseException:
-            run.report.cancelled.set()  # so that an interrupted run does not wait for its downloads
+            report.cancelled.set()  # so that an interrupted run does not wait for its downloads
             raise
-
-
-@dataclass
-class _Wish:
-    """A binary and where it is."""
-
-    wanted: Wanted
-    origin: Origin
-    location: Location
 
 
 @dataclass
 class _Run:
     source: BinarySource
+    pins: Pins
     cache: Cache
     report: Reporter
-    pool: ThreadPoolExecutor = field(init=False)
+    pool: ThreadPoolExecutor
+    opened: ExitStack
     problems: list[str] = field(default_factory=list)
 
     def resolve(self, wishes: list[Wanted]) -> dict[str, LocalBinary]:
-        self.pins = Pins.of(self.source)
-        origins = self._origins(wishes)
-        located = self._each(lambda one: self._locate(one, origins), wishes)
-        batches: dict[tuple[str, bool], list[_Wish]] = {}
-        for wish in located:
-            batches.setdefault((wish.location.artifact.shown, wish.wanted.is_etcd), []).append(wish)
+        settings = dict.fromkeys(self._setting(wanted) for wanted in wishes)
+        origins = dict(self._each(lambda name: (name, self._origin(name)), settings))
+        # A wish whose source is wrong is left out: the source is among the problems already.
+        sourced = [wanted for wanted in wishes if self._setting(wanted) in origins]
+        located = self._each(lambda wanted: self._locate(wanted, origins[self._setting(wanted)]), sourced)
+        batches: dict[tuple[str, bool], list[Found]] = {}
+        for found in located:
+            batches.setdefault((found.location.artifact.shown, found.wanted.is_etcd), []).append(found)
         fetched = self._each(self._fetch, batches.values())
-        pairs = [pair for batch in fetched for pair in batch]
-        binaries = self._each(self._look_at, pairs)
+        binaries = self._each(self._inspect, [pair for batch in fetched for pair in batch])
         if self.problems:
             raise InputWrongError.of(list(dict.fromkeys(self.problems)))
         return {binary.name: binary for binary in binaries}
-
-    def _origins(self, wishes: list[Wanted]) -> dict[str, Origin]:
-        """Return the sources in use by their setting; remember those that are none as problems."""
-        settings = dict.fromkeys(self._setting(one) for one in wishes)
-        return dict(self._each(lambda name: (name, self._origin(name)), settings))
 
     def _setting(self, wanted: Wanted) -> str:
         return "etcd_source" if wanted.is_etcd and self.source.etcd_source else "source"
 
     def _origin(self, setting: str) -> Origin:
-        value = self.source.etcd_source if setting == "etcd_source" else self.source.source
-        return origin_of(value or "", f"{self.source.key}.{setting}", self.pins, self.cache)
+        """Return the source that the setting names; raise InputWrongError when it is none."""
+        key = f"{self.source.key}.{setting}"
+        value = (self.source.etcd_source if setting == "etcd_source" else self.source.source) or ""
+        if value.lower().startswith(("http://", "https://")):
+            return self._mirror(value, key)
+        path, shown = Path(value).expanduser(), f"{key}: {masked(value) if '://' in value else value!r}"
+        if value and path.is_dir():
+            return LocalFolder(path.absolute(), shown, self.pins, self.cache.digests)
+        if value and path.is_file():
+            return LocalArchive(path.absolute(), shown, self.pins, self.cache.digests)
+        raise InputWrongError(
+            f"{shown} is no file and no folder here: name a folder, a release archive or a mirror's URL"
+        )
 
-    def _locate(self, wanted: Wanted, origins: Mapping[str, Origin]) -> _Wish | None:
-        origin = origins.get(self._setting(wanted))
-        if origin is None:
-            return None  # its source is among the problems already
+    def _mirror(self, value: str, key: str) -> Origin:
+        # httpx takes a tenth of a second to import: who has the binaries in a folder does not wait for it.
+        from kubenorn.binaries.connection import Connection  # noqa: PLC0415
+        from kubenorn.binaries.mirror import MirrorOrigin  # noqa: PLC0415
+
+        connection = Connection(Mirror.of(value, key), key, self.source.ca_file, self.report)
+        self.opened.callback(connection.close)
+        return MirrorOrigin(connection, f"{key}: {connection.mirror.shown}", self.pins, self.cache)
+
+    def _locate(self, wanted: Wanted, origin: Origin) -> Found:
         try:
-            return _Wish(wanted, origin, origin.locate(wanted))
+            return Found(wanted, origin, origin.locate(wanted))
         except InputWrongError as error:
-            raise InputWrongError(f"{error}{self._etcd_remedy(wanted)}") from None
+            raise InputWrongError(f"{error}{self._etcd_remedy(wanted, error)}") from None
 
-    def _fetch(self, batch: list[_Wish]) -> list[tuple[_Wish, Path]]:
+    def _fetch(self, batch: list[Found]) -> list[tuple[Found, Path]]:
         """Return the files of binaries that are one artifact or come out of one archive."""
-        artifact: Artifact = batch[0].location.artifact
-        members = {wish.wanted.name: wish.location.member for wish in batch if wish.location.member}
+        first, artifact = batch[0], batch[0].location.artifact
+        members = {found.wanted.name: found.location.member for found in batch if found.location.member}
         try:
             paths = unpack(self.cache, artifact, members, self.report) if members else {}
-            return [(wish, paths.get(wish.wanted.name) or artifact.fetch()) for wish in batch]
+            return [(found, paths.get(found.wanted.name) or artifact.fetch()) for found in batch]
         except InputWrongError as error:
-            first = batch[0]
-            raise InputWrongError(
-                f"{error} ({first.origin.shown}){self._etcd_remedy(first.wanted)}"
-            ) from None
+            remedy = self._etcd_remedy(first.wanted, error)
+            raise InputWrongError(f"{error} ({first.origin.shown}){remedy}") from None
 
-    def _look_at(self, pair: tuple[_Wish, Path]) -> LocalBinary:
-        """Return what the verified file is; raise InputWrongError when it is for another machine."""
-        wish, path = pair
-        wanted, where = wish.wanted, f"{wish.location.artifact.shown} ({wish.origin.shown})"
-        pinned = self.pins.find(wish.location.member or wanted.name) if wish.location.member else None
-        if pinned is not None:
-            actual = self.cache.digests.of_file(path, {pinned.digest.algorithm})[pinned.digest.algorithm]
-            if actual != pinned.digest.hex:
-                raise InputWrongError(pinned.mismatch(f"{wanted.name} in {where}", actual))
-        try:
-            arch = arch_of_file(path)
-        except NotLinuxExecutableError as error:
-            raise InputWrongError(f"{wanted.name} from {where}: {error}: put the real binary there") from None
-        if arch != wanted.arch:
-            raise InputWrongError(
-                f"{wanted.name} from {where} is made for {arch}, the hosts are {wanted.arch}: "
-                f"take the files for linux-{wanted.arch}"
-            )
-        sha256 = self.cache.digests.of_file(path)["sha256"]
-        return LocalBinary(wanted.name, path, sha256, path.stat().st_size, arch)
+    def _inspect(self, pair: tuple[Found, Path]) -> LocalBinary:
+        return inspect_binary(*pair, self.pins, self.cache.digests)
 
-    def _etcd_remedy(self, wanted: Wanted) -> str:
-        if not wanted.is_etcd or self.source.etcd_source:
+    def _etcd_remedy(self, wanted: Wanted, error: InputWrongError) -> str:
+        if not isinstance(error, NotThereError) or not wanted.is_etcd or self.source.etcd_source:
             return ""
         return f"; etcd has releases of its own, {self.source.key}.etcd_source may name another place"
 
-    def _each(self, function: Callable[[_Item], _Answer | None], items: Iterable[_Item]) -> list[_Answer]:
+    def _each(self, function: Callable[[_Item], _Answer], items: Iterable[_Item]) -> list[_Answer]:
         """Return what the function returns for each item, in parallel; note what is wrong as problems."""
         answers = []
         for future in [self.pool.submit(function, item) for item in items]:
             try:
-                answer = future.result()
+                answers.append(future.result())
             except InputWrongError as error:
                 self.problems.append(str(error))
             except OSError as error:
                 self.problems.append(
                     f"{error.filename or self.cache.root}: {error.strerror or error}: see to it and run again"
                 )
-            else:
-                if answer is not None:
-                    answers.append(answer)
         return answers
-
-
-def origin_of(value: str, key: str, pins: Pins, cache: Cache) -> Origin:
-    """Return the source that the setting `key` names; raise InputWrongError when it is none."""
-    path = Path(value).expanduser()
-    shown = f"{key}: {path}"
-    if path.is_dir():
-        return LocalFolder(path.absolute(), shown, pins, cache.digests)
-    if path.is_file():
-        return LocalArchive(path.absolute(), shown, pins, cache.digests)
-    raise InputWrongError(
-        f"{shown} is no file and no folder: name a folder, a release archive or a mirror's URL"
-    )

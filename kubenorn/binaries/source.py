@@ -28,6 +28,10 @@ class LocalBinary:
     """Kubernetes' name of the machine it is made for, read from the file itself."""
 
 
+class NotThereError(InputWrongError):
+    """A source does not have a binary."""
+
+
 @dataclass(frozen=True)
 class BinarySource:
     """Where the binaries come from, as settings say it under `key`.

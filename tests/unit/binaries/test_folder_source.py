@@ -141,7 +141,7 @@ def test_settings_check_a_binary_inside_an_archive_too(tmp_path: Path, cache_fol
     folder = archive_folder(tmp_path / "releases")
     pins = {"kubectl": f"sha512:{sha512(b'other')}"}
     (said,) = problems(BinarySource(str(folder), checksums=pins), cache_folder)
-    assert "kubectl in " in said
+    assert "kubectl from " in said
     assert sha512(executable("kubectl")) in said
 
 
@@ -158,7 +158,7 @@ def test_all_problems_at_once(tmp_path: Path, cache_folder: Path) -> None:
     said = problems(BinarySource(str(folder)), cache_folder)
     assert len(said) == 5
     for part in (
-        f"kube-scheduler 1.20.2 for amd64 is not in cluster.binaries.source: {folder}",
+        f"kube-scheduler 1.20.2 for amd64 is not in cluster.binaries.source: '{folder}'",
         "is an HTML page",
         "is made for arm64, the hosts are amd64: take the files for linux-amd64",
         f"{folder}/kube-apiserver has sha256 {sha256(executable('kube-apiserver', size=5000))}, but",
@@ -178,7 +178,7 @@ def test_missing_checksums_say_how_to_make_them(tmp_path: Path, cache_folder: Pa
 
 def test_wrong_settings(tmp_path: Path, cache_folder: Path) -> None:
     (said,) = problems(BinarySource(str(tmp_path / "none"), str(plain_folder(tmp_path / "b"))), cache_folder)
-    assert said.startswith(f"cluster.binaries.source: {tmp_path}/none is no file and no folder")
+    assert said.startswith(f"cluster.binaries.source: '{tmp_path}/none' is no file and no folder")
     (said,) = problems(BinarySource(str(tmp_path), checksums={"etcd": "md5:1"}, key="k"), cache_folder)
     assert said.startswith("k.checksums.etcd: 'md5:1' is no checksum")
 
