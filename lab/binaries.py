@@ -11,6 +11,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from kubenorn.errors import InputWrongError
@@ -81,15 +82,32 @@ def checked_release(folder: Path) -> Path:
     return folder
 
 
-def kubernetes_version(folder: Path) -> str:
-    """Return the version of the kube-apiserver in folder as it reports it itself, for example 1.20.2."""
-    answer = run([folder / "kube-apiserver", "--version"], timeout=30).stdout
-    found = re.search(r"v(\d+\.\d+\.\d+\S*)", answer)
-    if not found:
-        raise InputWrongError(
-            f"{folder / 'kube-apiserver'} does not tell its version: replace it by a released one."
-        )
-    return found[1]
+@dataclass(frozen=True)
+class Versions:
+    """The versions of a set of binaries, without a leading v."""
+
+    kubernetes: str
+    etcd: str
+
+
+BUILT_VERSIONS = Versions(KUBERNETES_VERSION, ETCD_VERSION)
+
+
+def versions(folder: Path) -> Versions:
+    """Return the versions kube-apiserver and etcd in folder report of themselves.
+
+    Raises InputWrongError when one does not tell.
+    """
+    found = []
+    for binary in ("kube-apiserver", "etcd"):
+        answer = run([folder / binary, "--version"], timeout=30).stdout
+        version = re.search(r"(?:Kubernetes v|etcd Version: )(\d+\.\d+\.\d+\S*)", answer)
+        if not version:
+            raise InputWrongError(
+                f"{folder / binary} does not tell its version: replace it by a released one."
+            )
+        found.append(version[1])
+    return Versions(*found)
 
 
 def _build(folder: Path, show: Callable[[str], None], say: Callable[[str], None]) -> None:
@@ -201,12 +219,11 @@ def openapi_packages(tree: Path) -> list[str]:
 
 
 def _check(folder: Path) -> None:
-    built = kubernetes_version(folder)
-    if built != KUBERNETES_VERSION:
-        raise InputWrongError(f"The source in Debian's archive built {built}, not {KUBERNETES_VERSION}.")
-    etcd = run([folder / "etcd", "--version"], timeout=30).stdout
-    if f"etcd Version: {ETCD_VERSION}" not in etcd:
-        raise InputWrongError(f"Debian's archive carries {etcd.splitlines()[0]}, not {ETCD_VERSION}.")
+    built = versions(folder)
+    if built != BUILT_VERSIONS:
+        raise InputWrongError(
+            f"Debian's archive now carries {built}, not {BUILT_VERSIONS}: change the versions in lab/binaries.py."
+        )
 
 
 def sha256_sums(folder: Path) -> str:

@@ -7,21 +7,21 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from lab.binaries import Versions
 from lab.facts import Facts
 from lab.keys import CLIENT_KEY, KNOWN_HOSTS
 from lab.tools import write_atomically
 
 
-def documents(
-    facts: Facts, folder: Path, binaries: Path, kubernetes_version: str
-) -> dict[str, dict[str, Any]]:
+def documents(facts: Facts, folder: Path, binaries: Path, versions: Versions) -> dict[str, dict[str, Any]]:
     """Return the inventory's files by name, as plain data. config.yaml's paths are relative to its folder."""
     cluster = {
         "name": facts.name,
         "vip": facts.vip,
         "service_cidr": "10.254.0.0/16",
         "pod_cidr": "172.30.0.0/16",
-        "kubernetes_version": kubernetes_version,
+        "kubernetes_version": versions.kubernetes,
+        "etcd": {"version": versions.etcd},
         "vrrp": {"router_id": 68},
         "binaries": {"source": str(binaries)},
     }

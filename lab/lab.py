@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kubenorn.errors import InputWrongError
 from lab import inventory, keys, network
-from lab.binaries import KUBERNETES_VERSION, binaries, binaries_folder, checked_release, kubernetes_version
+from lab.binaries import BUILT_VERSIONS, binaries, binaries_folder, checked_release, versions
 from lab.cgroup import group_name, hosts_with_groups
 from lab.facts import (
     DEFAULT_HOSTS,
@@ -264,11 +264,9 @@ class Lab:
             host.boot(lower)
 
     def _write_inventory(self, source: Path | None) -> None:
-        folder, version = binaries_folder(), KUBERNETES_VERSION
-        if source is not None:
-            folder = source
-            version = version if source == binaries_folder() else kubernetes_version(source)
-        files = inventory.documents(self.facts, self.folder, folder, version)
+        built = source in (None, binaries_folder())
+        known = BUILT_VERSIONS if source is None or built else versions(source)
+        files = inventory.documents(self.facts, self.folder, source or binaries_folder(), known)
         written = inventory.write(self.folder, files, self.facts.written)
         if written != self.facts.written:
             self.facts = self.facts.with_written(written)
