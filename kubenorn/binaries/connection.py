@@ -115,7 +115,7 @@ class Connection:
                 timeout=_TIMEOUT,
                 follow_redirects=True,
                 headers={"Accept-Encoding": "identity", "User-Agent": "kubenorn"},
-                event_hooks={"response": [_refuse_downgrade]},
+                event_hooks={"request": [self._refuse_clear_text]},
             )
         except (ValueError, ImportError, httpx.InvalidURL):
             # The words are left out: they quote the proxy's address, which may hold a password.
@@ -123,6 +123,11 @@ class Connection:
                 "a proxy in the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used: "
                 "write http://HOST:PORT or unset it"
             ) from None
+
+    def _refuse_clear_text(self, request: httpx.Request) -> None:
+        # Called for each request, so for each step of a redirect too.
+        if self.mirror.base.startswith("https:") and request.url.scheme != "https":
+            raise httpx.UnsupportedProtocol("it redirects from https to http")
 
     def _tls(self) -> ssl.SSLContext:
         """Return the system's authorities and those httpx brings, and the operator's own."""
@@ -159,9 +164,3 @@ def _may_pass(error: BaseException) -> bool:
     if isinstance(error, httpx.UnsupportedProtocol) or "CERTIFICATE_VERIFY_FAILED" in str(error):
         return False
     return isinstance(error, httpx.TransportError | PassingError)
-
-
-def _refuse_downgrade(response: httpx.Response) -> None:
-    target = response.next_request
-    if target is not None and response.request.url.scheme == "https" and target.url.scheme != "https":
-        raise httpx.UnsupportedProtocol("it redirects from https to http")

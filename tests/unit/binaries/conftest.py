@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,3 +28,11 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(digests, "hash_file", noting)
     monkeypatch.setattr(digests, "_SETTLED_NS", 0)
     return names
+
+
+@pytest.fixture(autouse=True)
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Inodes that were forced to the disk, in that order: only noted, for a busy disk takes its time."""
+    inodes: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: inodes.append(os.fstat(descriptor).st_ino))
+    return inodes
