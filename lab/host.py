@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from kubenorn.errors import HostsWrongError, InputWrongError
-from lab import keys, mounts, network
+from lab import keys, mounts, network, processes
 from lab.cgroup import Cgroup, group_name
 from lab.facts import Facts, HostFacts
 from lab.rootfs import rootfs_folder
@@ -65,7 +65,7 @@ class Host:
     def init(self) -> int | None:
         """Return the PID, on this machine, of the host's PID 1, or None when the host is off."""
         for process in self.cgroup.processes():
-            if _namespace_pids(process)[1:] == ["1"]:
+            if processes.namespace_pids(process)[1:] == ["1"]:
                 return process
         return None
 
@@ -73,7 +73,11 @@ class Host:
         """Return whether init and the container program above it live, and the root is mounted."""
         init = self.init()
         merged = self.folder / "merged"
-        return init is not None and _is_nspawn(_parent(init)) and merged in mounts.mounted_below(merged)
+        return (
+            init is not None
+            and processes.is_nspawn(processes.parent(init))
+            and merged in mounts.mounted_below(merged)
+        )
 
     def is_well(self) -> bool:
         """Return whether the host is whole, thawed, and root can log in."""
@@ -93,12 +97,12 @@ class Host:
 
     def condition(self) -> Condition:
         """Return what status shows of the host."""
-        processes = self.cgroup.processes()
-        if not processes:
+        present = self.cgroup.processes()
+        if not present:
             return Condition(State.OFF)
         init = self.init()
-        memory = sum(_pss(process) for process in processes) // 1024
-        uptime = _age(init) if init else 0.0
+        memory = sum(processes.pss(process) for process in present) // 1024
+        uptime = processes.age(init) if init else 0.0
         if self.cgroup.is_frozen():
             return Condition(State.FROZEN, init, memory, uptime)
         state = State.RUNNING if self._says_running() else State.DEGRADED
@@ -141,6 +145,8 @@ class Host:
     def power_cut(self) -> None:
         """End the host as a power cut would, and remove everything of it but its files. Harmless when off."""
         self.cgroup.kill(self.init())
+        if self.folder.exists():
+            nspawn_lock(self.folder / "merged").unlink(missing_ok=True)
         mounts.unmount_below(self.folder)
         self.cgroup.remove()
         if network.bridge_owner(self.facts.bridge) not in (None, str(self.lab_folder)):
@@ -224,6 +230,18 @@ class Host:
         return f"The last lines of its console ({self.console}):\n  {tail}"
 
 
+def nspawn_lock(root: Path) -> Path:
+    """Return systemd-nspawn's lock file for a mounted root, which it leaves when it is killed itself.
+
+    The name is that of image_path_lock() in systemd's src/shared/discover-image.c.
+    """
+    try:
+        here = root.stat()
+    except FileNotFoundError:
+        return NSPAWN_RUN / "locks" / "none"
+    return NSPAWN_RUN / "locks" / f"inode-{here.st_dev}:{here.st_ino}"
+
+
 def hosts_file(hosts: list[HostFacts]) -> str:
     """Return /etc/hosts for a lab host: localhost and all hosts of the lab."""
     lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
@@ -250,43 +268,3 @@ def _authorise(root: Path, user: str, public_key: str) -> None:
     path.chmod(0o600)
     for place in (path.parent, path):
         os.chown(place, owner.st_uid, owner.st_gid)
-
-
-def _status(process: int) -> dict[str, list[str]]:
-    try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except OSError:
-        return {}
-    return {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
-
-
-def _namespace_pids(process: int) -> list[str]:
-    """The process's ids, from this machine's view inwards."""
-    return _status(process).get("NSpid", [])
-
-
-def _parent(process: int) -> int:
-    return int(_status(process).get("PPid", ["0"])[0])
-
-
-def _is_nspawn(process: int) -> bool:
-    return _status(process).get("Name") == ["systemd-nspawn"]
-
-
-def _pss(process: int) -> int:
-    """The process's share of memory in KiB: pages shared by several processes are counted once in all."""
-    try:
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1])
-    except OSError:
-        pass
-    return 0
-
-
-def _age(process: int) -> float:
-    try:
-        ticks = int(Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[19])
-    except OSError:
-        return 0.0
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")

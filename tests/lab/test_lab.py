@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from lab import processes
 from lab.facts import Facts, lab_folder
-from lab.host import State
+from lab.host import State, nspawn_lock
 from lab.lab import Lab
 from lab.network import INTERFACES
+from lab.tools import wait_for
 
 pytestmark = [
     pytest.mark.lab,
@@ -176,13 +178,10 @@ def test_up_heals_a_host_whose_processes_were_killed(running: Lab) -> None:
 
 def test_up_heals_a_host_that_lost_only_its_container_program(running: Lab) -> None:
     host = running.host("m1")
-    (program,) = (
-        process
-        for process in host.cgroup.processes()
-        if (path := Path(f"/proc/{process}/comm")).exists() and path.read_text().strip() == "systemd-nspawn"
-    )
+    program = processes.parent(init_of(running, "m1"))
+    assert processes.is_nspawn(program)
     os.kill(program, signal.SIGKILL)
-    assert not host.is_well()
+    assert wait_for(lambda: not host.is_whole(), seconds=5)
     running.up(with_binaries=False)
     assert states(running) == [State.RUNNING, State.RUNNING]
 
@@ -190,10 +189,7 @@ def test_up_heals_a_host_that_lost_only_its_container_program(running: Lab) -> N
 def test_up_heals_after_poweroff_from_inside(running: Lab) -> None:
     running.run("m1", "systemctl poweroff", check=False)
     host = running.host("m1")
-    for _ in range(100):
-        if not host.cgroup.processes():
-            break
-        subprocess.run(["sleep", "0.1"], check=True)
+    assert wait_for(lambda: not host.cgroup.processes(), seconds=20)
     assert states(running)[0] is State.OFF
     running.up(with_binaries=False)
     assert states(running) == [State.RUNNING, State.RUNNING]
@@ -263,9 +259,13 @@ def test_a_taken_subnet_and_bridge_are_refused_in_one_sentence(running: Lab) -> 
 
 
 def test_down_leaves_nothing(running: Lab) -> None:
+    locks = [nspawn_lock(running.host(host.name).folder / "merged") for host in running.hosts]
+    assert all(lock.exists() for lock in locks)
+    murder(running, "m1")
     assert any(traces().values())
     assert command_line("down").returncode == 0
     assert {kind: found for kind, found in traces().items() if found} == {}
+    assert not any(lock.exists() for lock in locks)
     assert not FOLDER.exists()
     assert command_line("down").returncode == 0
 
