@@ -1,0 +1,114 @@
+"""What the verify script of one host brought back, parsed into types."""
+
+import base64
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from kubenorn.errors import HostsWrongError
+from kubenorn.records import ListeningSocket, UnitState, parse_listener, parse_units, records
+
+
+@dataclass(frozen=True)
+class HttpAnswer:
+    """What one URL answered to curl on the host. `status` is 0 when nothing did; `seconds` is the whole time."""
+
+    status: int
+    seconds: float
+    size: int
+    body: bytes
+    error: str
+
+    @property
+    def text(self) -> str:
+        """The (kept part of the) body on one line."""
+        return " ".join(self.body.decode(errors="replace").split())
+
+    def json(self) -> dict[str, Any]:
+        """Return the body as JSON; empty when it is none."""
+        try:
+            loaded = json.loads(self.body)
+        except ValueError:
+            return {}
+        return loaded if isinstance(loaded, dict) else {}
+
+
+@dataclass(frozen=True)
+class StoredSecret:
+    """A Secret as it lies in etcd: its key there, and its first bytes."""
+
+    key: str
+    beginning: bytes
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything a host said when it was verified."""
+
+    clock: datetime
+    hostname: str
+    addresses: tuple[tuple[str, str], ...]
+    """Interface and address."""
+    units: dict[str, UnitState]
+    listeners: tuple[ListeningSocket, ...]
+    http: dict[str, HttpAnswer]
+    etcd_status: dict[str, Any] | None
+    """One entry of `etcdctl endpoint status -w json`."""
+    etcd_error: str
+    cluster_info: str
+    secrets: tuple[StoredSecret, ...]
+
+
+def parse_evidence(output: str) -> Evidence:
+    """Return what a verify script printed. Raises HostsWrongError when it did not run to its end."""
+    single: dict[str, list[str]] = {}
+    many: dict[str, list[list[str]]] = {}
+    unit_lines: list[str] = []
+    for kind, *fields in records(output):
+        if kind == "unit":
+            unit_lines.append(fields[0])
+        elif kind in {"http", "address", "secret", "netstat", "ss"}:
+            many.setdefault(kind, []).append(fields)
+        else:
+            single[kind] = fields
+    if single.get("verify") != ["1"] or "end" not in single:
+        raise HostsWrongError("the verify script did not run to its end; run again with --verbose")
+    status = _decode(single["etcd-status"][0]) if "etcd-status" in single else b""
+    listeners = [parse_listener(tool, text) for tool in ("netstat", "ss") for (text,) in many.get(tool, [])]
+    return Evidence(
+        clock=datetime.fromtimestamp(float(single["clock"][0]), UTC),
+        hostname=single["hostname"][0],
+        addresses=tuple((interface, address) for interface, address in many.get("address", [])),
+        units=parse_units(unit_lines),
+        listeners=tuple(listener for listener in listeners if listener),
+        http={name: _answer(fields) for name, *fields in many.get("http", [])},
+        etcd_status=_first(status),
+        etcd_error=single["etcd-status"][1] if "etcd-status" in single else "",
+        cluster_info=_decode(single["cluster-info"][0]).decode(errors="replace")
+        if "cluster-info" in single
+        else "",
+        secrets=tuple(
+            StoredSecret(_decode(key).decode(errors="replace"), _decode(value[: len(value) // 4 * 4]))
+            for key, value in many.get("secret", [])
+        ),
+    )
+
+
+def _answer(fields: list[str]) -> HttpAnswer:
+    if len(fields) == 4:  # curl was killed before it could print its status
+        fields = ["0", "0", *fields[1:]]
+    status, seconds, size, body, error = fields
+    return HttpAnswer(int(status or 0), float(seconds or 0), int(size or 0), _decode(body), error.strip())
+
+
+def _decode(text: str) -> bytes:
+    return base64.b64decode(text)
+
+
+def _first(status: bytes) -> dict[str, Any] | None:
+    try:
+        entries = json.loads(status)
+    except ValueError:
+        return None
+    return entries[0]["Status"] if entries else None

@@ -1,0 +1,141 @@
+"""The observed state of one host: what its probe answered, parsed into types."""
+
+import base64
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import PurePosixPath
+from typing import Any
+
+from kubenorn.errors import HostsWrongError
+from kubenorn.records import ListeningSocket, UnitState, parse_listener, parse_units, records
+
+
+@dataclass(frozen=True)
+class ObservedFile:
+    """A file on the host. `text` is there for files that are not secret."""
+
+    mode: int
+    owner: str
+    group: str
+    size: int
+    modified: datetime
+    sha256: str | None
+    kind: str
+    text: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class ObservedDirectory:
+    """Mode and owner of a directory."""
+
+    mode: int
+    owner: str
+    group: str
+
+
+@dataclass(frozen=True)
+class ObservedObjects:
+    """API objects of the project in the cluster, where the API answered."""
+
+    bindings: dict[str, dict[str, Any]]
+    token_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class ObservedHost:
+    """Everything the probe saw."""
+
+    machine: str
+    hostname: str
+    kernel: str
+    clock: datetime
+    init: str | None
+    """Name of PID 1 where systemd runs the host; None where it does not."""
+    system: str
+    programs: frozenset[str]
+    users: frozenset[str]
+    addresses: tuple[tuple[str, IPv4Interface], ...]
+    """Interface name and address with its network."""
+    disks: dict[str, int]
+    """Free bytes by mount point."""
+    directories: dict[PurePosixPath, ObservedDirectory]
+    files: dict[PurePosixPath, ObservedFile]
+    units: dict[str, UnitState]
+    listeners: tuple[ListeningSocket, ...]
+    objects: ObservedObjects | None
+
+    @property
+    def package_manager(self) -> str | None:
+        """The package manager to install with: apt-get, dnf or yum."""
+        return next((p for p in ("apt-get", "dnf", "yum") if p in self.programs), None)
+
+    def interface_of(self, address: IPv4Address) -> str | None:
+        """Return the interface that carries `address`, or None."""
+        return next((name for name, interface in self.addresses if interface.ip == address), None)
+
+
+def parse_probe(output: str) -> ObservedHost:
+    """Return what a probe printed. Raises HostsWrongError when it did not run to its end."""
+    single: dict[str, list[str]] = {}
+    unit_lines: list[str] = []
+    groups: dict[str, list[list[str]]] = {}
+    for kind, *fields in records(output):
+        if kind == "unit":
+            unit_lines.append(fields[0] if fields else "")
+        elif kind in {"machine", "clock", "systemd", "system", "bindings", "token", "end", "probe"}:
+            single[kind] = fields
+        else:
+            groups.setdefault(kind, []).append(fields)
+    if single.get("probe") != ["1"] or "end" not in single:
+        raise HostsWrongError("the probe did not run to its end; run again with --verbose to see its output")
+    listeners = [parse_listener(tool, text) for tool in ("netstat", "ss") for (text,) in groups.get(tool, [])]
+    return ObservedHost(
+        machine=single["machine"][0],
+        hostname=single["machine"][1],
+        kernel=single["machine"][2],
+        clock=datetime.fromtimestamp(float(single["clock"][0]), UTC),
+        init=single["systemd"][0] if "systemd" in single else None,
+        system=" ".join(single.get("system", ["unknown"])).strip(),
+        programs=frozenset(name for (name,) in groups.get("program", [])),
+        users=frozenset(name for (name,) in groups.get("user", [])),
+        addresses=tuple((name, IPv4Interface(value)) for name, value in groups.get("address", [])),
+        disks={mount: int(free) * 1024 for mount, free in groups.get("disk", []) if free.isdigit()},
+        directories={
+            PurePosixPath(path): ObservedDirectory(int(mode, 8), owner, group)
+            for mode, owner, group, path in groups.get("directory", [])
+        },
+        files=_files(groups),
+        units=parse_units(unit_lines),
+        listeners=tuple(listener for listener in listeners if listener),
+        objects=_objects(single),
+    )
+
+
+def _files(groups: dict[str, list[list[str]]]) -> dict[PurePosixPath, ObservedFile]:
+    digests = {path: digest for digest, path in groups.get("sha256", [])}
+    texts = {path: base64.b64decode(text) for path, text in groups.get("text", [])}
+    return {
+        PurePosixPath(path): ObservedFile(
+            mode=int(mode, 8),
+            owner=owner,
+            group=group,
+            size=int(size),
+            modified=datetime.fromtimestamp(float(modified), UTC),
+            sha256=digests.get(path),
+            kind=kind,
+            text=texts.get(path),
+        )
+        for mode, owner, group, size, modified, kind, path in groups.get("file", [])
+    }
+
+
+def _objects(single: dict[str, list[str]]) -> ObservedObjects | None:
+    if "bindings" not in single:
+        return None
+    items = json.loads(base64.b64decode(single["bindings"][0])).get("items") or []
+    return ObservedObjects(
+        bindings={item["metadata"]["name"]: item for item in items},
+        token_sha256=single["token"][0] if "token" in single else None,
+    )

@@ -1,0 +1,110 @@
+"""Command-line options that runbooks share, so that each means the same everywhere."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kubenorn.console import errors
+from kubenorn.errors import ExitCode, InputWrongError, KubenornError
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", help="Nornir's configuration; its folder is where relative paths begin.")
+]
+FilterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        metavar="KEY=VALUE",
+        help="Which hosts: role=master, name=m1,m2 (or), group=production, site__startswith=bj "
+        "(Nornir's operators). Repeat it to ask for all of several.",
+    ),
+]
+JsonOption = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write the same facts as JSON.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before changing anything.")]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Every check and result, and tracebacks of errors.")
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, max=500, help="Hosts at the same time. [default: config.yaml's]"),
+]
+AskPasswordOption = Annotated[
+    bool, typer.Option("--ask-password", help="Ask for the SSH password (or set KUBENORN_SSH_PASSWORD).")
+]
+AskSudoPasswordOption = Annotated[
+    bool,
+    typer.Option("--ask-sudo-password", help="Ask for the sudo password (or set KUBENORN_SUDO_PASSWORD)."),
+]
+DEFAULT_CONFIG = Path("config.yaml")
+
+
+@dataclass(frozen=True)
+class Passwords:
+    """Asked at a prompt or taken from the environment; empty: none."""
+
+    ssh: str = field(default="", repr=False)
+    sudo: str = field(default="", repr=False)
+
+
+def ask_passwords(*, ssh: bool, sudo: bool) -> Passwords:
+    """Return the passwords: from a prompt where asked for, else from the environment."""
+    return Passwords(
+        _password(ssh, "KUBENORN_SSH_PASSWORD", "SSH password"),
+        _password(sudo, "KUBENORN_SUDO_PASSWORD", "sudo password"),
+    )
+
+
+def _password(ask: bool, variable: str, prompt: str) -> str:
+    if ask:
+        return str(typer.prompt(prompt, hide_input=True, err=True))
+    return os.environ.get(variable, "")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is changed; leave when the answer is no.
+
+    Raises InputWrongError where there is no terminal to ask on and `yes` was not given.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InputWrongError("nothing was changed: there is no terminal to ask on; add --yes to go ahead.")
+    typer.confirm(question, abort=True, err=True)
+
+
+def run_runbook(runbook: Callable[..., None]) -> None:
+    """Run a runbook's command line; tell its errors in a sentence and exit with their code."""
+    verbose = "--verbose" in sys.argv or "-v" in sys.argv
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+    app.command(context_settings={"help_option_names": ["-h", "--help"]})(runbook)
+    try:
+        app(standalone_mode=True)
+    except KubenornError as error:
+        if verbose:
+            traceback.print_exc()
+        for line in str(error).splitlines():
+            errors.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        errors.print("Interrupted; run again to finish what was begun.", style="red")
+        sys.exit(ExitCode.INTERRUPTED)
+    except Exception as error:
+        if verbose:
+            raise
+        errors.print(
+            f"Unexpected {type(error).__name__}: {error}. This is a defect of kubenorn: "
+            "run again with --verbose and report the traceback.",
+            style="red",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        sys.exit(ExitCode.HOSTS_WRONG)

@@ -1,0 +1,164 @@
+"""Tables for people: readable at 80 columns, on dark and light terminals, and in a log without colour."""
+
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from kubenorn.objects import ApiObject
+from kubenorn.plan import Action, Change, HostPlan
+from kubenorn.verification import HOST_GROUPS, VIP, Check, Verification
+
+_SIGNS = {
+    Action.CREATE: ("+", "green"),
+    Action.INSTALL: ("+", "green"),
+    Action.UPDATE: ("~", "yellow"),
+    Action.ENABLE: ("+", "green"),
+    Action.START: ("▶", "green"),
+    Action.RESTART: ("↻", "yellow"),
+    Action.RELOAD: ("↻", "yellow"),
+}
+
+
+def print_plan(console: Console, plans: Mapping[str, HostPlan], *, new_files: bool) -> None:
+    """Print each host's changes with their diffs; the content of new files only with `new_files`."""
+    for group in _alike(plans):
+        names = ", ".join(group)
+        console.print(f"[bold]{names}[/bold]")
+        for change in plans[group[0]].changes:
+            sign, colour = _SIGNS[change.action]
+            line = Text("  ").append(f"{sign} {change.action:<7} ", colour)
+            console.print(line.append(f"{change.kind} {change.target}").append(f"  {change.reason}", "dim"))
+            if change.diff and (change.action is not Action.CREATE or new_files):
+                console.print(_indented_diff(change))
+        console.print()
+
+
+def _alike(plans: Mapping[str, HostPlan]) -> list[list[str]]:
+    """Return hosts with the very same changes together, so that three equal lists are read once."""
+    groups: dict[tuple[Change, ...], list[str]] = {}
+    for name, plan in plans.items():
+        if not plan.empty:
+            groups.setdefault(plan.changes, []).append(name)
+    return list(groups.values())
+
+
+def _indented_diff(change: Change) -> RenderableType:
+    text = "\n".join(f"      {line}" for line in change.diff)
+    colours = {"+": "green", "-": "red", "@": "cyan"}
+    styled = Text()
+    for line in text.splitlines():
+        styled.append(line + "\n", colours.get(line.strip()[:1], ""))
+    styled.rstrip()
+    return styled
+
+
+def print_objects(console: Console, objects: Mapping[str, Sequence[tuple[ApiObject, str]]]) -> None:
+    """Print the API objects each cluster lacks."""
+    for cluster, found in objects.items():
+        if found:
+            console.print(f"[bold]API of {cluster}[/bold]")
+            for each, reason in found:
+                line = Text("  ").append("+ create  ", "green").append(f"{each.kind} {each.name}")
+                console.print(line.append(f"  {reason}", "dim"))
+            console.print()
+
+
+def plan_summary(
+    plans: Mapping[str, HostPlan], objects: Mapping[str, Sequence[tuple[ApiObject, str]]]
+) -> str:
+    """Return one line that sums the plans up, or `No changes.`"""
+    api = sum(map(len, objects.values()))
+    changes = [change for plan in plans.values() for change in plan.changes]
+    if not changes:
+        return f"{api} API objects to bring in place." if api else "No changes."
+    counts: dict[str, int] = {}
+    for change in changes:
+        counts[change.action.value] = counts.get(change.action.value, 0) + 1
+    hosts = sum(not plan.empty for plan in plans.values())
+    parts = ", ".join(f"{count} to {action}" for action, count in counts.items())
+    api_part = f"; {api} API objects" if api else ""
+    return f"{hosts} {'host' if hosts == 1 else 'hosts'} to change: {parts}{api_part}."
+
+
+def verification_tables(verification: Verification) -> RenderableType:
+    """Return a table with a row a host and a column a check, and one for the cluster."""
+    return Group(_host_table(verification), _cluster_table(verification), *_failures(verification))
+
+
+def _host_table(verification: Verification) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"Hosts of {verification.cluster}", title_justify="left", pad_edge=False
+    )
+    table.add_column("Host", no_wrap=True)
+    for group in HOST_GROUPS:
+        table.add_column(group.capitalize())
+    table.add_column("VIP")
+    table.add_column("Leader of")
+    for host, checks in verification.hosts.items():
+        cells = [_cell([check for check in checks if check.group == group]) for group in HOST_GROUPS]
+        holds = Text("● holds", "bold") if host in verification.vip_holders else Text("–", "dim")
+        leads = [
+            leader.component.removeprefix("kube-") for leader in verification.leaders if leader.host == host
+        ]
+        if any(check.name == "member status" and check.detail.startswith("leader") for check in checks):
+            leads.insert(0, "etcd")
+        table.add_row(host, *cells, holds, "\n".join(leads) or Text("–", "dim"))
+    return table
+
+
+def _cell(checks: Sequence[Check]) -> Text:
+    if not checks:
+        return Text("–", "dim")
+    good = sum(check.ok for check in checks)
+    if good == len(checks):
+        return Text(f"✓ {good}/{len(checks)}", "green")
+    return Text(f"✗ {good}/{len(checks)}", "bold red")
+
+
+def _cluster_table(verification: Verification) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"Cluster {verification.cluster}", title_justify="left", pad_edge=False
+    )
+    table.add_column("Check", no_wrap=True)
+    table.add_column("")
+    table.add_column("Seen", overflow="fold")
+    for check in _summed(verification.whole):
+        mark = Text("✓", "green") if check.ok else Text("✗", "bold red")
+        table.add_row(check.name, mark, check.detail)
+    return table
+
+
+def _summed(checks: Sequence[Check]) -> list[Check]:
+    """Return the checks with those of the VIP from every host in one line when all are right."""
+    asked = [check for check in checks if check.group == VIP and check.name.startswith("VIP from ")]
+    if not asked or not all(check.ok for check in asked):
+        return list(checks)
+    hosts = ", ".join(check.name.removeprefix("VIP from ") for check in asked)
+    one = Check(VIP, "VIP answers", True, f"{asked[0].detail} (from {hosts})")
+    rest = [check for check in checks if check not in asked]
+    return [*rest[:1], one, *rest[1:]]
+
+
+def _failures(verification: Verification) -> list[RenderableType]:
+    return [
+        Text.assemble(
+            ("✗ ", "bold red"), (f"{where}: ", "bold"), f"{check.group} {check.name}: {check.detail}"
+        )
+        for where, check in verification.failures()
+    ]
+
+
+def check_table(verification: Verification) -> Table:
+    """Return every single check of every host: what --verbose shows."""
+    table = Table(box=box.SIMPLE_HEAD, title="Every check", title_justify="left", pad_edge=False)
+    for title in ("Host", "Check", "", "Seen"):
+        table.add_column(title, overflow="fold")
+    for host, checks in verification.hosts.items():
+        for check in checks:
+            mark = Text("✓", "green") if check.ok else Text("✗", "bold red")
+            table.add_row(host, f"{check.group}: {check.name}", mark, check.detail)
+        table.add_section()
+    return table

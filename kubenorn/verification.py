@@ -1,0 +1,288 @@
+"""Judges the evidence: is each host, and the cluster as a whole, what it should be?"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
+
+from kubenorn.cluster import Cluster, Master
+from kubenorn.components import LEADER_ELECTED, components
+from kubenorn.evidence import Evidence, HttpAnswer
+from kubenorn.records import UnitState, is_process
+
+SERVICES, PORTS, HEALTH, ETCD, METRICS = "services", "ports", "health", "etcd", "metrics"
+HOST_GROUPS = (SERVICES, PORTS, HEALTH, ETCD, METRICS)
+VIP = "vip"
+VIP_REQUEST = "through-the-vip"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at: what, whether it is right, and what was seen."""
+
+    group: str
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Leader:
+    """Who leads a component: as its lease (or annotation) has it. `age` is the time since it was renewed."""
+
+    component: str
+    holder: str
+    host: str | None
+    age: timedelta
+    held_for: timedelta
+    transitions: int
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All checks of one cluster: by host and of the whole."""
+
+    cluster: str
+    hosts: Mapping[str, tuple[Check, ...]]
+    whole: tuple[Check, ...]
+    vip_holders: tuple[str, ...]
+    leaders: tuple[Leader, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check is right."""
+        return not list(self.failures())
+
+    def failures(self) -> Iterator[tuple[str, Check]]:
+        """Yield each check that is not right, with the host's or the cluster's name."""
+        for host, checks in self.hosts.items():
+            yield from ((host, check) for check in checks if not check.ok)
+        yield from ((self.cluster, check) for check in self.whole if not check.ok)
+
+
+def verify(cluster: Cluster, evidence: Mapping[str, Evidence], missing: Mapping[str, str]) -> Verification:
+    """Return the judgement of the hosts in `evidence`; `missing` are hosts that gave none, with the reason."""
+    hosts: dict[str, tuple[Check, ...]] = {}
+    for master in cluster.masters:
+        if master.name in evidence:
+            hosts[master.name] = tuple(_host_checks(cluster, evidence[master.name]))
+        elif master.name in missing:
+            hosts[master.name] = (Check(SERVICES, "evidence", False, missing[master.name]),)
+    holders = tuple(
+        name
+        for name, seen in evidence.items()
+        if any(address == str(cluster.settings.vip) for _, address in seen.addresses)
+    )
+    leaders = tuple(leader for name in LEADER_ELECTED if (leader := _leader(name, evidence)) is not None)
+    whole = (
+        *_vip_checks(cluster, evidence, holders),
+        *_leader_checks(cluster, evidence, leaders),
+        *_etcd_cluster_checks(cluster, evidence),
+        *_speaker_checks(cluster, evidence),
+    )
+    return Verification(cluster.name, hosts, whole, holders, leaders)
+
+
+def _host_checks(cluster: Cluster, seen: Evidence) -> Iterator[Check]:
+    for component in components(cluster):
+        yield _service(component.name, seen.units.get(component.name), seen.clock)
+        for wanted in component.listeners:
+            sockets = [s for s in seen.listeners if s.port == wanted.port]
+            held = next((s for s in sockets if is_process(s, wanted.process)), None)
+            other = f"held by {sockets[0].process or 'an unknown process'}" if sockets else "nobody listens"
+            detail = f"{held.address}:{held.port} {held.process}" if held else other
+            yield Check(PORTS, f"{component.name} {wanted.port}", held is not None, detail)
+        if component.health_url:
+            yield _http_ok(HEALTH, component.name, seen.http.get(f"health-{component.name}"))
+        if component.metrics_url:
+            yield _metrics(component.name, seen.http.get(f"metrics-{component.name}"))
+    if cluster.settings.etcd.mode == "managed":
+        yield from _etcd_member(seen)
+
+
+def _service(name: str, state: UnitState | None, clock: datetime) -> Check:
+    if state is None or state.load == "not-found":
+        return Check(SERVICES, name, False, "no such unit")
+    if not state.is_active:
+        return Check(SERVICES, name, False, f"is {state.active} ({state.sub}, {state.result})")
+    if state.enabled != "enabled":
+        return Check(SERVICES, name, False, f"is active but {state.enabled or 'not enabled'}")
+    since = f" for {short(clock - state.active_since)}" if state.active_since else ""
+    restarts = f", {state.restarts} restarts" if state.restarts else ""
+    return Check(SERVICES, name, True, f"active{since}{restarts}")
+
+
+def _http_ok(group: str, name: str, answer: HttpAnswer | None) -> Check:
+    if answer is None or answer.status == 0:
+        return Check(group, name, False, (answer.error if answer else "") or "no answer")
+    good = answer.status == 200 and answer.text == "ok"
+    said = "ok" if good else f"HTTP {answer.status}: {answer.text[:120]}"
+    return Check(group, name, good, f"{said} in {answer.seconds * 1000:.0f} ms")
+
+
+def _metrics(name: str, answer: HttpAnswer | None) -> Check:
+    if answer is None or answer.status == 0:
+        return Check(METRICS, name, False, (answer.error if answer else "") or "no answer")
+    good = answer.status == 200 and b"# HELP" in answer.body
+    return Check(METRICS, name, good, f"HTTP {answer.status}, {answer.size >> 10} KiB")
+
+
+def _etcd_member(seen: Evidence) -> Iterator[Check]:
+    answer = seen.http.get("health-etcd")
+    healthy = answer is not None and answer.status == 200 and str(answer.json().get("health")) == "true"
+    said = (answer.text or answer.error) if answer else "no answer"
+    yield Check(ETCD, "member health", healthy, said[:120] or "no answer")
+    status = seen.etcd_status
+    if status is None:
+        yield Check(ETCD, "member status", False, seen.etcd_error or "no answer")
+        return
+    leader = int(status.get("leader", 0))
+    role = "leader" if leader == int(status["header"]["member_id"]) else "follower"
+    size = int(status.get("dbSize", 0)) / (1 << 20)
+    detail = f"{role}, {status.get('version')}, {size:.1f} MiB, term {status['header'].get('raft_term')}"
+    yield Check(ETCD, "member status", leader != 0, detail if leader else "has no leader")
+
+
+def _vip_checks(
+    cluster: Cluster, evidence: Mapping[str, Evidence], holders: tuple[str, ...]
+) -> Iterator[Check]:
+    vip = cluster.settings.vip
+    complete = len(evidence) == len(cluster.masters)
+    if holders or complete:
+        said = f"{vip} on {', '.join(holders)}" if holders else f"{vip} is held by no host"
+        yield Check(VIP, "VIP holder", len(holders) == 1, said)
+    for host, seen in evidence.items():
+        check = _http_ok(VIP, f"VIP from {host}", seen.http.get(VIP_REQUEST))
+        # curl trusted the cluster's CA alone and found the VIP among the certificate's names.
+        yield Check(
+            VIP,
+            check.name,
+            check.ok,
+            f"{check.detail}, certificate names {vip}" if check.ok else check.detail,
+        )
+
+
+def _leader_checks(
+    cluster: Cluster, evidence: Mapping[str, Evidence], leaders: tuple[Leader, ...]
+) -> Iterator[Check]:
+    found = {leader.component: leader for leader in leaders}
+    for component in LEADER_ELECTED:
+        leader = found.get(component)
+        if leader is None:
+            yield Check("leaders", component, False, "no leader")
+            continue
+        known = leader.host is not None or len(evidence) < len(cluster.masters)
+        fresh = leader.age < timedelta(seconds=30)
+        detail = (
+            f"{leader.host or leader.holder} for {short(leader.held_for)}, "
+            f"renewed {leader.age.total_seconds():.0f} s ago, {leader.transitions} transitions"
+        )
+        yield Check("leaders", component, known and fresh, detail)
+
+
+def _leader(component: str, evidence: Mapping[str, Evidence]) -> Leader | None:
+    """Return the leader as the first host that answered has it."""
+    hostnames = {seen.hostname: host for host, seen in evidence.items()}
+    for seen in evidence.values():
+        answer = seen.http.get(f"leader-{component}")
+        record = _election_record(answer.json()) if answer and answer.status == 200 else {}
+        if record.get("holderIdentity") and record.get("renewTime"):
+            holder = str(record["holderIdentity"])
+            return Leader(
+                component=component,
+                holder=holder,
+                # HOSTNAME_UUID, see cmd/kube-scheduler/app/server.go
+                host=hostnames.get(holder.rpartition("_")[0]),
+                age=max(timedelta(), seen.clock - _time(record["renewTime"])),
+                held_for=seen.clock - _time(record["acquireTime"]),
+                transitions=int(record.get("leaseTransitions", record.get("leaderTransitions", 0)) or 0),
+            )
+    return None
+
+
+def _election_record(found: dict[str, object]) -> dict[str, str]:
+    """Return the election record of a Lease, or the one in an Endpoints annotation (before 1.17)."""
+    if isinstance(spec := found.get("spec"), dict):
+        return spec
+    metadata = found.get("metadata")
+    annotations = metadata.get("annotations", {}) if isinstance(metadata, dict) else {}
+    try:
+        loaded = json.loads(annotations.get("control-plane.alpha.kubernetes.io/leader", "{}"))
+    except ValueError:
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
+
+
+def _etcd_cluster_checks(cluster: Cluster, evidence: Mapping[str, Evidence]) -> Iterator[Check]:
+    if cluster.settings.etcd.mode != "managed":
+        return
+    statuses = {host: seen.etcd_status for host, seen in evidence.items() if seen.etcd_status}
+    leaders = {status.get("leader") for status in statuses.values()}
+    clusters = {status["header"]["cluster_id"] for status in statuses.values()}
+    good = len(leaders) == 1 and len(clusters) == 1 and len(statuses) == len(evidence)
+    names = [h for h, s in statuses.items() if s.get("leader") == s["header"]["member_id"]]
+    leader = f"leader {names[0]}" if names else "leader not among these hosts"
+    detail = f"{len(statuses)} of {len(evidence)} members answer, {leader}"
+    yield Check(
+        ETCD, "etcd cluster", good, detail if len(clusters) < 2 else f"{len(clusters)} separate clusters"
+    )
+
+
+def _speaker_checks(cluster: Cluster, evidence: Mapping[str, Evidence]) -> Iterator[Check]:
+    speaker = next((seen for seen in evidence.values() if seen.cluster_info or seen.secrets), None)
+    if speaker is None:
+        return
+    info = " ".join(speaker.cluster_info.split())
+    good = "is running at" in info
+    yield Check(
+        "api", "kubectl cluster-info", good, info.partition(" To further")[0][:160] if good else info[:200]
+    )
+    yield _encryption(cluster, speaker)
+
+
+def _encryption(cluster: Cluster, seen: Evidence) -> Check:
+    provider = cluster.settings.encryption.provider
+    # storage/value/encrypt prefixes: k8s:enc:PROVIDER:v1:KEYNAME:
+    prefix = f"k8s:enc:{provider}:v1:".encode()
+    clear = [unquote(secret.key) for secret in seen.secrets if not secret.beginning.startswith(b"k8s:enc:")]
+    if not seen.secrets:
+        return Check("encryption", "Secrets in etcd", False, "no Secret in etcd to look at")
+    if clear:
+        more = f" and {len(clear) - 1} more" if len(clear) > 1 else ""
+        return Check("encryption", "Secrets in etcd", False, f"not encrypted: {clear[0]}{more}")
+    first = seen.secrets[0]
+    shown = first.beginning[: first.beginning.rfind(b":") + 1].decode(errors="replace")
+    count = sum(secret.beginning.startswith(prefix) for secret in seen.secrets)
+    detail = f"{count} of {len(seen.secrets)} begin with {shown}"
+    return Check("encryption", "Secrets in etcd", count == len(seen.secrets), detail)
+
+
+def short(duration: timedelta) -> str:
+    """Return a duration as people say it: 42 s, 12 min, 3 h, 5 d."""
+    seconds = max(0, int(duration.total_seconds()))
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def requests(cluster: Cluster, master: Master) -> Iterator[tuple[str, str, int]]:
+    """Yield what is asked on a host as the administrator: name, URL, and how many bytes of the body are kept."""
+    settings = cluster.settings
+    version = settings.kubernetes_version
+    for component in components(cluster):
+        if component.health_url:
+            yield f"health-{component.name}", component.health_url, 400
+        if component.metrics_url:
+            yield f"metrics-{component.name}", component.metrics_url, 200
+    yield VIP_REQUEST, f"{settings.endpoint}{version.readiness_path}", 400
+    api = f"https://{master.address}:{settings.apiserver_port}"
+    kind = "leases" if version.leaders_in_leases else "endpoints"
+    group = "/apis/coordination.k8s.io/v1" if version.leaders_in_leases else "/api/v1"
+    for name in LEADER_ELECTED:
+        yield f"leader-{name}", f"{api}{group}/namespaces/kube-system/{kind}/{name}", 8192

@@ -1,0 +1,105 @@
+"""Deploys a highly available control plane on the selected hosts, or brings it back to what the inventory says."""
+
+from typing import Annotated
+
+import typer
+
+from kubenorn.console import console, errors
+from kubenorn.desired import Part
+from kubenorn.errors import ExitCode, InputWrongError
+from kubenorn.options import (
+    DEFAULT_CONFIG,
+    AskPasswordOption,
+    AskSudoPasswordOption,
+    ConfigOption,
+    FilterOption,
+    JsonOption,
+    VerboseOption,
+    WorkersOption,
+    YesOption,
+    ask_passwords,
+    confirm,
+    run_runbook,
+)
+from kubenorn.report import deployment_report, write_json
+from kubenorn.tables import check_table, plan_summary, print_objects, print_plan, verification_tables
+from tasks.deployment import Deployment
+from tasks.session import open_session
+
+PartOption = Annotated[
+    list[Part] | None, typer.Option(metavar="PART", help="One of " + ", ".join(Part) + "; repeatable.")
+]
+
+
+def deploy(
+    config: ConfigOption = DEFAULT_CONFIG,
+    filters: FilterOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan with diffs; touch nothing.")
+    ] = False,
+    only: PartOption = None,
+    skip: PartOption = None,
+    yes: YesOption = False,
+    json_file: JsonOption = None,
+    workers: WorkersOption = None,
+    ask_password: AskPasswordOption = False,
+    ask_sudo_password: AskSudoPasswordOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Deploy a highly available Kubernetes control plane, then verify it on the hosts.
+
+    Looks at every selected host first and refuses, with every reason at once, before anything is touched;
+    shows the plan and asks; sends each host one stream with only what changed; verifies on the hosts and
+    through the VIP. A second run says "No changes." and restarts nothing.
+
+    [bold]Examples[/bold]
+
+    python runbooks/deploy.py --filter role=master --dry-run
+
+    python runbooks/deploy.py --filter group=production --yes --json report.json
+
+    python runbooks/deploy.py --filter name=m1,m2 --only verify --verbose
+
+    [bold]Exit codes[/bold]  0 as asked; 1 something is wrong on the hosts; 2 the input is wrong and nothing was
+    touched; 3 some hosts could not be reached; 130 interrupted.
+    """
+    passwords = ask_passwords(ssh=ask_password, sudo=ask_sudo_password)
+    session = open_session(config, filters or [], workers=workers, passwords=passwords)
+    for warning in session.fleet.warnings:
+        errors.print(f"Warning: {warning}", style="yellow", markup=False)
+    run = Deployment(session, _parts(only, skip), dry_run=dry_run, verbose=verbose)
+
+    run.probe()
+    run.find_binaries()
+    run.prepare_material()
+    run.plan()
+    print_plan(console, run.plans, new_files=verbose)
+    print_objects(console, run.objects)
+    console.print(plan_summary(run.plans, run.objects), style="bold")
+    if dry_run:
+        write_json(json_file, deployment_report(run, []))
+        return
+    if not run.empty:
+        confirm(f"Change {len(session.hosts)} hosts?", yes=yes)
+        run.apply()
+        run.apply_objects()
+
+    verifications = run.verify() if Part.VERIFY in run.parts else []
+    for verification in verifications:
+        console.print(verification_tables(verification))
+        if verbose:
+            console.print(check_table(verification))
+    write_json(json_file, deployment_report(run, verifications))
+    if not all(verification.ok for verification in verifications):
+        raise typer.Exit(ExitCode.HOSTS_WRONG)
+
+
+def _parts(only: list[Part] | None, skip: list[Part] | None) -> frozenset[Part]:
+    parts = frozenset(only or Part) - frozenset(skip or ())
+    if not parts:
+        raise InputWrongError("--only and --skip leave nothing to do; leave one of them out.")
+    return parts
+
+
+if __name__ == "__main__":
+    run_runbook(deploy)

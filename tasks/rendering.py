@@ -1,0 +1,28 @@
+"""Templates through nornir-jinja2, in the project's one environment."""
+
+from collections.abc import Mapping
+from functools import cache
+
+from jinja2 import Environment
+from nornir.core.task import Task
+from nornir_jinja2.plugins.tasks import template_file
+
+from kubenorn.render import Render, environment
+
+
+@cache
+def _environment() -> Environment:
+    return environment()
+
+
+def renderer(task: Task) -> Render:
+    """Return what renders a template for the task's host."""
+
+    def render(name: str, variables: Mapping[str, object]) -> str:
+        result = task.run(template_file, name=name, template=name, jinja_env=_environment(), **variables)
+        text = str(result.result)
+        # Nornir keeps every result and prints it under --verbose; a rendered file may hold a password.
+        result[0].result = f"{len(text)} characters"
+        return text
+
+    return render
