@@ -60,7 +60,11 @@ def phase(title: str, total: float | None = None, *, bytes_shown: bool = False) 
     if bytes_shown:
         columns.append(DownloadColumn())
     began = time.monotonic()
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+    # In a log there is only the closing line: a progress that cannot be redrawn is noise.
+    disable = not console.is_terminal
+    with Progress(
+        *columns, TimeElapsedColumn(), console=console, transient=True, disable=disable
+    ) as progress:
         current = Phase(title, progress, total)
         try:
             yield current

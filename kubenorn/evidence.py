@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -85,9 +86,7 @@ def parse_evidence(output: str) -> Evidence:
         http={name: _answer(fields) for name, *fields in many.get("http", [])},
         etcd_status=_first(status),
         etcd_error=single["etcd-status"][1] if "etcd-status" in single else "",
-        cluster_info=_decode(single["cluster-info"][0]).decode(errors="replace")
-        if "cluster-info" in single
-        else "",
+        cluster_info=_without_colours(single["cluster-info"][0]) if "cluster-info" in single else "",
         secrets=tuple(
             StoredSecret(_decode(key).decode(errors="replace"), _decode(value[: len(value) // 4 * 4]))
             for key, value in many.get("secret", [])
@@ -104,6 +103,11 @@ def _answer(fields: list[str]) -> HttpAnswer:
 
 def _decode(text: str) -> bytes:
     return base64.b64decode(text)
+
+
+def _without_colours(text: str) -> str:
+    # kubectl cluster-info colours its output, terminal or not
+    return re.sub(r"\x1b\[[0-9;]*m", "", _decode(text).decode(errors="replace"))
 
 
 def _first(status: bytes) -> dict[str, Any] | None:

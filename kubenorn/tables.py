@@ -21,6 +21,9 @@ _SIGNS = {
     Action.RELOAD: ("↻", "yellow"),
 }
 
+_SHORT_NAMES = {"kube-controller-manager": "controllers", "kube-scheduler": "scheduler"}
+"""So that the table fits into 80 columns."""
+
 
 def print_plan(console: Console, plans: Mapping[str, HostPlan], *, new_files: bool) -> None:
     """Print each host's changes with their diffs; the content of new files only with `new_files`."""
@@ -92,17 +95,15 @@ def _host_table(verification: Verification) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD, title=f"Hosts of {verification.cluster}", title_justify="left", pad_edge=False
     )
-    table.add_column("Host", no_wrap=True)
+    table.add_column("Host", overflow="fold")
     for group in HOST_GROUPS:
-        table.add_column(group.capitalize())
-    table.add_column("VIP")
-    table.add_column("Leader of")
+        table.add_column(group.capitalize(), no_wrap=True)
+    table.add_column("VIP", no_wrap=True)
+    table.add_column("Leader of", overflow="fold")
     for host, checks in verification.hosts.items():
         cells = [_cell([check for check in checks if check.group == group]) for group in HOST_GROUPS]
-        holds = Text("● holds", "bold") if host in verification.vip_holders else Text("–", "dim")
-        leads = [
-            leader.component.removeprefix("kube-") for leader in verification.leaders if leader.host == host
-        ]
+        holds = Text("● here", "bold") if host in verification.vip_holders else Text("–", "dim")
+        leads = [_SHORT_NAMES[leader.component] for leader in verification.leaders if leader.host == host]
         if any(check.name == "member status" and check.detail.startswith("leader") for check in checks):
             leads.insert(0, "etcd")
         table.add_row(host, *cells, holds, "\n".join(leads) or Text("–", "dim"))
