@@ -13,6 +13,8 @@ TMPFILES = PurePosixPath("/etc/tmpfiles.d/kubenorn.conf")
 ADMIN_KUBECONFIG = PurePosixPath("/root/.kube/config")
 STATE = PurePosixPath("/var/lib/kubenorn")
 """What the project itself keeps on a host: staging and change sets."""
+DIGESTS = STATE / "digests"
+"""Which file each binary was when it was put in place, and its digest; see templates/probe.sh.j2."""
 HAPROXY_DOWN_FILE = PurePosixPath("/run/kubenorn/haproxy-down")
 """0 while haproxy runs, 1 after it stopped: written by haproxy's unit, watched by keepalived."""
 

@@ -95,16 +95,17 @@ def objects_to_apply(
 
     `observed` is None when the API did not answer: then everything counts as missing.
     """
+    absent = "missing" if observed else "not seen, the API did not answer"
     for binding in bindings:
         current = observed.bindings.get(binding.name) if observed else None
         if current is None:
-            yield binding, "missing"
+            yield binding, absent
         elif any(current.get(key) != binding.manifest[key] for key in ("roleRef", "subjects")):
             yield binding, "differs"
     if secret is not None:
         digest = observed.token_sha256 if observed else None
         if digest is None:
-            yield secret, "missing"
+            yield secret, absent
         elif digest != data_sha256(secret):
             yield secret, "differs"
 

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from kubenorn.desired import ManagedBinary, ManagedFile
-from kubenorn.layout import HAPROXY_CONFIGURATION, KEEPALIVED_CONFIGURATION, STATE, TMPFILES, UNITS
+from kubenorn.layout import DIGESTS, HAPROXY_CONFIGURATION, KEEPALIVED_CONFIGURATION, STATE, TMPFILES, UNITS
 from kubenorn.plan import Action, HostPlan
 from kubenorn.render import Render
 
@@ -80,6 +80,7 @@ def build_payload(
             "directories": plan.directories,
             "binaries": [_binary(b) for b in plan.binaries],
             "zstd": zstd,
+            "digests": DIGESTS,
             "files": [_file(f, names[f.path]) for f in plan.files],
             "permissions": plan.permissions,
             "tmpfiles": TMPFILES if TMPFILES in names else None,

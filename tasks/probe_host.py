@@ -8,7 +8,7 @@ from nornir.core.task import Result, Task
 
 from kubenorn.cluster import Cluster, Fleet
 from kubenorn.desired import binary_versions, desired_host
-from kubenorn.layout import ADMIN_KUBECONFIG, STATE, Layout
+from kubenorn.layout import ADMIN_KUBECONFIG, DIGESTS, STATE, Layout
 from kubenorn.material import Material
 from kubenorn.objects import BINDINGS_PATH, TOKENS_PATH
 from kubenorn.observed import ObservedHost, parse_probe
@@ -50,7 +50,9 @@ def probe_script(cluster: Cluster, host: str, render: Render, *, speaks: bool) -
         "users": _words(blank.users) or "root",
         "disks": _words([STATE.parent, layout.binaries, layout.etcd_data.parent, "/tmp"]),  # noqa: S108  # measured only
         "directories": _words([d.path for d in blank.directories]),
-        "files": _words([*(f.path for f in blank.files), *(b.path for b in blank.binaries)]),
+        "files": _words([f.path for f in blank.files]),
+        "binaries": _words([b.path for b in blank.binaries]),
+        "digests": DIGESTS,
         "texts": _words([f.path for f in blank.files if not f.secret]),
         "units": _words([f"{u.name}.service" for u in blank.units]),
         "objects": speaks,
