@@ -1,0 +1,90 @@
+"""What tests read from the lab's hosts and the API, by other means than the program's own."""
+
+import json
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+
+from lab.binaries import binaries_folder
+from lab.lab import Lab
+
+UNITS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "haproxy", "keepalived")
+
+
+def everywhere(lab: Lab, command: str, *, check: bool = True) -> dict[str, str]:
+    """Return what `command` printed on every host."""
+    return {host.name: lab.run(host.name, command, check=check).stdout for host in lab.hosts}
+
+
+def active_since(lab: Lab) -> dict[str, dict[str, str]]:
+    """Return by host and unit when each became active, and its main process."""
+    show = "systemctl show --timestamp=us -p ActiveEnterTimestamp,MainPID --value"
+    return {
+        host.name: {unit: " ".join(lab.run(host.name, f"{show} {unit}").stdout.split()) for unit in UNITS}
+        for host in lab.hosts
+    }
+
+
+def vip_holders(lab: Lab) -> list[str]:
+    """Return the hosts whose kernel has the VIP."""
+    addresses = everywhere(lab, "ip -o -4 addr show")
+    return [host for host, text in addresses.items() if f" {lab.vip}/" in text]
+
+
+def admin_kubeconfig(lab: Lab, cluster: str = "test") -> Path:
+    """Return the administrator's kubeconfig on this machine."""
+    return lab.folder / "artifacts" / cluster / "admin.kubeconfig"
+
+
+def kubectl(lab: Lab, *arguments: str, stdin: str = "", check: bool = True) -> str:
+    """Run the real kubectl on this machine, through the VIP, and return what it printed."""
+    done = subprocess.run(
+        [str(binaries_folder() / "kubectl"), "--kubeconfig", str(admin_kubeconfig(lab)), *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert not check or done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def get(lab: Lab, *arguments: str) -> dict[str, Any]:
+    """Return an object of the API as JSON."""
+    loaded: dict[str, Any] = json.loads(kubectl(lab, "get", *arguments, "-o", "json"))
+    return loaded
+
+
+def served_certificate(address: str, port: int) -> x509.Certificate:
+    """Return the certificate a TLS server shows."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with socket.create_connection((address, port), timeout=5) as plain, context.wrap_socket(plain) as tls:
+        der = tls.getpeercert(binary_form=True)
+    assert der is not None
+    return x509.load_der_x509_certificate(der)
+
+
+def names_of(certificate: x509.Certificate) -> set[str]:
+    """Return the DNS names and addresses a certificate is for."""
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return {str(name) for kind in (x509.DNSName, x509.IPAddress) for name in names.get_values_for_type(kind)}
+
+
+def snapshot(lab: Lab) -> dict[str, str]:
+    """Return digests, modes, owners and times of everything a deployment may write on each host."""
+    folders = (
+        "/etc /usr/local /root /var/lib/kubenorn /var/lib/etcd/member/snap/../.. "
+        "/var/log/kubernetes /usr/sbin /run/kubenorn"
+    )
+    find = (
+        f"find {folders} -xdev -path /var/lib/etcd/member -prune -o -name audit.log -prune -o "
+        r"-type f -printf '%p %m %u %g %s %T@\n' 2>/dev/null | sort"
+    )
+    return everywhere(lab, find)
