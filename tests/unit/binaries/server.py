@@ -77,8 +77,9 @@ class _Handler(BaseHTTPRequestHandler):
             if start >= length:
                 self._head(416, 0)
                 return
-            shown = 0 if self.mirror.false_range else start
-            self._head(206, length - start, {"Content-Range": f"bytes {shown}-{length - 1}/{length}"})
+            if self.mirror.false_range:
+                start = 0
+            self._head(206, length - start, {"Content-Range": f"bytes {start}-{length - 1}/{length}"})
             body = body[start:]
         else:
             self._head(200, length)

@@ -11,10 +11,11 @@ import pytest
 
 from kubenorn.binaries.cache import Cache, default_cache
 from kubenorn.binaries.digests import DigestMemory
+from kubenorn.binaries.files import locked
 from kubenorn.binaries.resolve import resolve_binaries
 from kubenorn.binaries.source import BinarySource
 
-from .material import KUBERNETES, WANTED, executable, sha256
+from .material import KUBERNETES, WANTED, executable, sha256, tarball, write_list
 from .server import Mirror, running
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -94,6 +95,17 @@ def test_two_processes_keep_each_others_notes(tmp_path: Path) -> None:
     assert len(memory._read()[0]) == 40
 
 
+def test_notes_are_written_under_a_lock(tmp_path: Path) -> None:
+    memory = DigestMemory(tmp_path / "digests.json")
+    thread = threading.Thread(target=memory.remember_file, args=(tmp_path, {"sha256": sha256(b"")}))
+    with locked(tmp_path / "digests.lock"):
+        thread.start()
+        thread.join(0.1)
+        assert thread.is_alive()
+    thread.join(5)
+    assert memory._read()[0]
+
+
 def test_notes_of_files_that_are_gone_are_dropped(tmp_path: Path) -> None:
     memory = DigestMemory(tmp_path / "digests.json")
     for name in ("a", "b"):
@@ -152,10 +164,17 @@ def test_a_file_is_on_the_disk_before_it_gets_its_name(
     assert path.parent.stat().st_ino in synced
 
 
-def test_an_interrupted_run_does_not_wait_for_its_downloads(mirror: Mirror, cache_folder: Path) -> None:
+@pytest.mark.parametrize("unpacking", [True, False])
+def test_an_interrupted_run_does_not_wait_for_its_threads(
+    mirror: Mirror, cache_folder: Path, tmp_path: Path, unpacking: bool
+) -> None:
+    archive = tmp_path / "archive.tar.gz"
+    if unpacking:
+        archive.write_bytes(tarball({"kubernetes/server/bin/kubectl": executable("kubectl", size=8 << 20)}))
+        write_list(tmp_path)
     mirror.put_official()
-    path = f"v{KUBERNETES}/bin/linux/amd64/kubectl"
-    mirror.files[path] = executable("kubectl", size=3_000_000)
+    mirror.files[f"v{KUBERNETES}/bin/linux/amd64/kubectl"] = executable("kubectl", size=3_000_000)
+    source = BinarySource(str(archive) if unpacking else mirror.url)
     reported: list[str] = []
 
     def slow(name: str, _done: int, _total: int | None) -> None:
@@ -168,9 +187,7 @@ def test_an_interrupted_run_does_not_wait_for_its_downloads(mirror: Mirror, cach
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            resolve_binaries(
-                {"kubectl": KUBERNETES}, BinarySource(mirror.url), "amd64", cache_folder, progress=slow
-            )
+            resolve_binaries({"kubectl": KUBERNETES}, source, "amd64", cache_folder, progress=slow)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert 1 <= len(reported) < 5  # of about fifty pieces
+    assert 1 <= len(reported) < 5  # of eight pieces and about fifty

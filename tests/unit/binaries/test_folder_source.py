@@ -244,7 +244,9 @@ def test_nothing_is_read_twice(tmp_path: Path, cache_folder: Path, hashed: list[
     source = BinarySource(str(folder))
     first = resolve_binaries(WANTED, source, "amd64", cache_folder)
     assert sorted(hashed) == [ETCD_ARCHIVE, "kube-scheduler", "kubectl", KUBERNETES_ARCHIVE]
+    inodes = {name: one.path.stat().st_ino for name, one in first.items()}
     assert resolve_binaries(WANTED, source, "amd64", cache_folder) == first
+    assert {name: one.path.stat().st_ino for name, one in first.items()} == inodes
     assert len(hashed) == 4
 
 

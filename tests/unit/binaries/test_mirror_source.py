@@ -199,6 +199,19 @@ def test_a_mirror_that_is_down_is_told_once(cache_folder: Path) -> None:
     assert "cluster.binaries.source" in said
 
 
+def test_a_mirror_that_fails_one_fails_all_at_once(mirror: Mirror, cache_folder: Path) -> None:
+    mirror.put_official()
+    mirror.files |= {
+        f"{path}.sha512": b"x" * 100 for path in list(mirror.files) if path.endswith("amd64.tar.gz")
+    }
+    mirror.files |= {f"v{KUBERNETES}/bin/linux/amd64/{name}.sha512": b"x" * 100 for name in WANTED}
+    mirror.faults = {path: [0] * 50 for path in mirror.files}
+    (said,) = problems(BinarySource(mirror.url), cache_folder, WANTED)
+    assert said.startswith(f"{mirror.url} fails (")
+    # Four ask at the same time; the other two find that the mirror was given up.
+    assert len(mirror.asked) <= 4 * connection.ATTEMPTS
+
+
 def test_damaged_download_is_fetched_again(mirror: Mirror, cache_folder: Path) -> None:
     mirror.put_official()
     source = BinarySource(mirror.url)

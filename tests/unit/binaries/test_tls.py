@@ -2,9 +2,11 @@ import datetime
 import ipaddress
 import ssl
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -66,10 +68,21 @@ def test_an_authority_of_the_operators_own(private: Private, cache_folder: Path)
     assert found["kubectl"].path.read_bytes() == executable("kubectl")
 
 
-def test_without_it_nothing_is_asked(private: Private, cache_folder: Path) -> None:
+def test_without_it_nothing_is_asked_and_not_tried_again(
+    private: Private, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+    real = connection.Connection.stream
+
+    def noting(self: connection.Connection, method: str, path: str) -> AbstractContextManager[httpx.Response]:
+        tried.append(path)
+        return real(self, method, path)
+
+    monkeypatch.setattr(connection.Connection, "stream", noting)
     with pytest.raises(InputWrongError, match=r"CERTIFICATE_VERIFY_FAILED.*cluster\.binaries\.ca_file"):
         resolve_binaries(ONE, BinarySource(private.mirror.url), "amd64", cache_folder)
     assert private.mirror.asked == []
+    assert len(tried) == 1
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
