@@ -24,6 +24,17 @@ _SIGNS = {
 _SHORT_NAMES = {"kube-controller-manager": "controllers", "kube-scheduler": "scheduler"}
 """So that the table fits into 80 columns."""
 
+MANY_CHANGES = 20
+
+
+def print_material(console: Console, changes: Sequence[str], *, everything: bool) -> None:
+    """Print what was made or reissued on this machine; of a first run's many only a few, or `everything`."""
+    shown = changes if everything or len(changes) <= MANY_CHANGES else changes[:3]
+    for change in shown:
+        console.print(Text("  + ", "green").append(change, "default"))
+    if len(shown) < len(changes):
+        console.print(f"  … and {len(changes) - len(shown)} more (--verbose shows all)", style="dim")
+
 
 def print_plan(console: Console, plans: Mapping[str, HostPlan], *, new_files: bool) -> None:
     """Print each host's changes with their diffs; the content of new files only with `new_files`."""

@@ -22,7 +22,14 @@ from kubenorn.options import (
     run_runbook,
 )
 from kubenorn.report import deployment_report, write_json
-from kubenorn.tables import check_table, plan_summary, print_objects, print_plan, verification_tables
+from kubenorn.tables import (
+    check_table,
+    plan_summary,
+    print_material,
+    print_objects,
+    print_plan,
+    verification_tables,
+)
 from tasks.deployment import Deployment
 from tasks.session import open_session
 
@@ -72,6 +79,9 @@ def deploy(
     run.probe()
     run.find_binaries()
     run.prepare_material()
+    print_material(console, run.material_changes, everything=verbose)
+    for notice in run.notices:
+        errors.print(f"Notice: {notice}", style="yellow", markup=False)
     run.plan()
     print_plan(console, run.plans, new_files=verbose)
     print_objects(console, run.objects)

@@ -110,8 +110,21 @@ class Deployment:
                     dry_run=self.dry_run,
                     progress=shown.update,
                 )
-            changes = [change for material in self.material.values() for change in material.changes]
-            shown.remark = f"{len(changes)} to make or reissue" if changes else "all valid"
+            shown.remark = (
+                f"{len(self.material_changes)} made or reissued" if self.material_changes else "all valid"
+            )
+            if self.dry_run and self.material_changes:
+                shown.remark = f"{len(self.material_changes)} to make or reissue"
+
+    @property
+    def material_changes(self) -> list[str]:
+        """What was (in a dry run: would be) made or reissued on this machine, and why; a line each."""
+        return [change for material in self.material.values() for change in material.changes]
+
+    @property
+    def notices(self) -> list[str]:
+        """What the operator should know of keys and certificates though nothing is done about it."""
+        return [notice for material in self.material.values() for notice in material.notices]
 
     def plan(self) -> None:
         """Hold the desired state of every host and of every cluster's objects against what was seen."""

@@ -10,7 +10,8 @@ from lab.facts import lab_folder
 from lab.lab import Lab
 from tests.lab.controller import ROOT, Controller
 
-NAME = "test"
+NAME = os.environ.get("KUBENORN_TEST_LAB", "test")
+"""Another name lets two runs of the tests live side by side."""
 KEEP = os.environ.get("KUBENORN_KEEP_TEST_LAB") == "1"
 """Leave the tests' lab up for a look around, and for a quicker next run."""
 

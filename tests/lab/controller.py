@@ -1,6 +1,7 @@
 """Runs the project's programs against the tests' lab, in processes of their own, as an operator would."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -60,8 +61,9 @@ class Controller:
     def inventory(self, folder: Path, changes: dict[str, Any]) -> Path:
         """Write a copy of the lab's inventory into `folder` and return its config.yaml.
 
-        `changes` maps a dotted path in one of the files (`groups.test.data.cluster.vip`) to its new value;
-        None removes the key. Artifacts stay the lab's own.
+        `changes` maps a dotted path to its new value: in one of the files (`hosts.m1.hostname`), in the lab's
+        own group (`group.username`) or its cluster (`cluster.vip`). None removes the key. Artifacts stay
+        the lab's own.
         """
         yaml = YAML()
         documents = {
@@ -70,7 +72,9 @@ class Controller:
         }
         documents["config"].setdefault("user_defined", {})["artifacts"] = str(self.lab.folder / "artifacts")
         for path, value in changes.items():
-            *parents, last = path.split(".")
+            group = f"groups.{self.lab.facts.name}."
+            full = re.sub(r"^cluster\.", f"{group}data.cluster.", re.sub(r"^group\.", group, path))
+            *parents, last = full.split(".")
             place = documents
             for parent in parents:
                 place = place.setdefault(parent, {})

@@ -4,6 +4,7 @@ import json
 import socket
 import ssl
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,20 @@ UNITS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", 
 
 def everywhere(lab: Lab, command: str, *, check: bool = True) -> dict[str, str]:
     """Return what `command` printed on every host."""
-    return {host.name: lab.run(host.name, command, check=check).stdout for host in lab.hosts}
+    with ThreadPoolExecutor() as pool:
+        texts = pool.map(lambda host: lab.run(host.name, command, check=check).stdout, lab.hosts)
+        return {host.name: text for host, text in zip(lab.hosts, texts, strict=True)}
 
 
 def active_since(lab: Lab) -> dict[str, dict[str, str]]:
     """Return by host and unit when each became active, and its main process."""
-    show = "systemctl show --timestamp=us -p ActiveEnterTimestamp,MainPID --value"
+    properties = "-p Id -p ActiveEnterTimestamp -p MainPID"
+    shown = everywhere(lab, f"systemctl show --timestamp=us {properties} {' '.join(UNITS)}")
     return {
-        host.name: {unit: " ".join(lab.run(host.name, f"{show} {unit}").stdout.split()) for unit in UNITS}
-        for host in lab.hosts
+        host: {
+            block.partition("Id=")[2].partition(".service")[0]: block for block in text.strip().split("\n\n")
+        }
+        for host, text in shown.items()
     }
 
 
@@ -35,9 +41,9 @@ def vip_holders(lab: Lab) -> list[str]:
     return [host for host, text in addresses.items() if f" {lab.vip}/" in text]
 
 
-def admin_kubeconfig(lab: Lab, cluster: str = "test") -> Path:
+def admin_kubeconfig(lab: Lab) -> Path:
     """Return the administrator's kubeconfig on this machine."""
-    return lab.folder / "artifacts" / cluster / "admin.kubeconfig"
+    return lab.folder / "artifacts" / lab.facts.name / "admin.kubeconfig"
 
 
 def kubectl(lab: Lab, *arguments: str, stdin: str = "", check: bool = True) -> str:
@@ -77,14 +83,14 @@ def names_of(certificate: x509.Certificate) -> set[str]:
     return {str(name) for kind in (x509.DNSName, x509.IPAddress) for name in names.get_values_for_type(kind)}
 
 
-def snapshot(lab: Lab) -> dict[str, str]:
-    """Return digests, modes, owners and times of everything a deployment may write on each host."""
-    folders = (
-        "/etc /usr/local /root /var/lib/kubenorn /var/lib/etcd/member/snap/../.. "
-        "/var/log/kubernetes /usr/sbin /run/kubenorn"
-    )
+def snapshot(lab: Lab) -> set[str]:
+    """Return host, path, mode, owner, size and time of every file a deployment may write.
+
+    What runs writes as well (logs, etcd's data, kubectl's cache) and is left out.
+    """
     find = (
-        f"find {folders} -xdev -path /var/lib/etcd/member -prune -o -name audit.log -prune -o "
-        r"-type f -printf '%p %m %u %g %s %T@\n' 2>/dev/null | sort"
+        "find /etc /usr/local /root /var/lib/kubenorn /usr/sbin /run/kubenorn -xdev "
+        r"-name cache -prune -o -type f -printf '%p %m %u %g %s %T@\n' 2>/dev/null"
     )
-    return everywhere(lab, find)
+    found = everywhere(lab, find, check=False)
+    return {f"{host} {line}" for host, text in found.items() for line in text.splitlines()}

@@ -2,7 +2,7 @@
 
 import json
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 from tests.lab.controller import Controller
@@ -18,8 +18,6 @@ from tests.lab.hosts import (
     snapshot,
     vip_holders,
 )
-
-SETTINGS = "groups.test.data.cluster"
 
 
 def changed_units(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> dict[str, set[str]]:
@@ -97,10 +95,10 @@ def test_a_secret_lies_encrypted_in_etcd(cluster: Controller) -> None:
         "ETCDCTL_API=3 etcdctl --cacert /etc/kubernetes/pki/etcd-ca.pem "
         "--cert /etc/kubernetes/pki/etcd-health-check-client.pem "
         "--key /etc/kubernetes/pki/etcd-health-check-client-key.pem "
-        "get /registry/secrets/default/proof --print-value-only | strings",
+        "get /registry/secrets/default/proof --print-value-only | base64",
     ).stdout
-    assert stored.startswith("k8s:enc:aescbc:v1:key1:")
-    assert plain not in stored
+    assert b64decode(stored).startswith(b"k8s:enc:aescbc:v1:key1:")
+    assert plain.encode() not in b64decode(stored)
     assert get(cluster.lab, "secret", "proof")["data"]["word"] == secret["data"]["word"]  # type: ignore[index]
 
 
@@ -119,7 +117,9 @@ def test_kubelets_may_bootstrap_and_the_apiserver_may_ask_them(cluster: Controll
         "system:kubelet-api-admin",
         "kube-apiserver-kubelet-client",
     )
-    token = json.loads((cluster.lab.folder / "artifacts/test/bootstrap-token.json").read_text())["token"]
+    token = json.loads(
+        (cluster.lab.folder / f"artifacts/{cluster.lab.facts.name}/bootstrap-token.json").read_text()
+    )["token"]
     asked = cluster.lab.run(
         "m3",
         "curl -sk -H @- -o /dev/null -w '%{http_code}' "
@@ -155,8 +155,8 @@ def test_second_run_changes_nothing_with_two_exec_channels(cluster: Controller) 
     for host, since in mark.items():
         log = cluster.lab.run(host, f"journalctl -u ssh --since=@{since.strip()} -o cat").stdout
         controller = [line for line in log.splitlines() if "Starting session: command" in line]
-        # The tests' own look at the host (find, systemctl show) uses exec channels too, one a call.
-        own = len(UNITS) + 2
+        # The tests' own two looks at the host (find, systemctl show) use an exec channel each, too.
+        own = 2
         assert 1 <= len(controller) - own <= 2, f"{host}: {len(controller)} exec channels"
 
 
@@ -164,9 +164,9 @@ def test_dry_run_shows_diffs_without_secrets_and_touches_nothing(cluster: Contro
     config = cluster.inventory(
         tmp_path / "inventory",
         {
-            f"{SETTINGS}.node_port_range": "31000-31999",
-            f"{SETTINGS}.extra_sans": ["api.example.com"],
-            f"{SETTINGS}.haproxy": {"statistics": {"username": "watcher", "password": "hunter2-not-shown"}},
+            "cluster.node_port_range": "31000-31999",
+            "cluster.extra_sans": ["api.example.com"],
+            "cluster.haproxy": {"statistics": {"username": "watcher", "password": "hunter2-not-shown"}},
         },
     )
     before, files = active_since(cluster.lab), snapshot(cluster.lab)
@@ -187,7 +187,7 @@ def test_dry_run_shows_diffs_without_secrets_and_touches_nothing(cluster: Contro
 
 
 def test_without_yes_and_without_a_terminal_nothing_is_changed(cluster: Controller, tmp_path: Path) -> None:
-    config = cluster.inventory(tmp_path / "inventory", {f"{SETTINGS}.node_port_range": "31000-31999"})
+    config = cluster.inventory(tmp_path / "inventory", {"cluster.node_port_range": "31000-31999"})
     files = snapshot(cluster.lab)
     ran = cluster.runbook("deploy", config=config)
     assert ran.status == 2
@@ -196,7 +196,7 @@ def test_without_yes_and_without_a_terminal_nothing_is_changed(cluster: Controll
 
 
 def test_a_changed_setting_restarts_only_what_it_concerns(cluster: Controller, tmp_path: Path) -> None:
-    changes = {f"{SETTINGS}.extra_arguments": {"kube-scheduler": {"v": "3"}}}
+    changes = {"cluster.extra_arguments": {"kube-scheduler": {"v": "3"}}}
     config = cluster.inventory(tmp_path / "inventory", changes)
     before = active_since(cluster.lab)
     ran = cluster.deploy(config=config)
@@ -210,8 +210,8 @@ def test_a_changed_setting_restarts_only_what_it_concerns(cluster: Controller, t
 
 def test_load_balancer_settings_are_reloaded_and_the_vip_stays(cluster: Controller, tmp_path: Path) -> None:
     changes = {
-        f"{SETTINGS}.haproxy": {"statistics": {"port": 10080, "username": "watcher", "password": "pass"}},
-        f"{SETTINGS}.vrrp": {"router_id": 68, "advert_interval": 0.25},
+        "cluster.haproxy": {"statistics": {"port": 10080, "username": "watcher", "password": "pass"}},
+        "cluster.vrrp": {"router_id": 68, "advert_interval": 0.25},
     }
     config = cluster.inventory(tmp_path / "inventory", changes)
     before, holders = active_since(cluster.lab), vip_holders(cluster.lab)
@@ -230,7 +230,7 @@ def test_load_balancer_settings_are_reloaded_and_the_vip_stays(cluster: Controll
 
 
 def test_a_new_san_reissues_the_serving_certificates_alone(cluster: Controller, tmp_path: Path) -> None:
-    config = cluster.inventory(tmp_path / "inventory", {f"{SETTINGS}.extra_sans": ["api.example.com"]})
+    config = cluster.inventory(tmp_path / "inventory", {"cluster.extra_sans": ["api.example.com"]})
     sums = everywhere(cluster.lab, "cd /etc/kubernetes/pki && sha256sum *.pem")
     ran = cluster.deploy(config=config)
     assert ran.status == 0, ran.text
@@ -287,8 +287,10 @@ def test_json_report_has_the_facts_and_no_secret(cluster: Controller, tmp_path: 
     text = report.read_text()
     facts = json.loads(text)
     assert facts["ok"] is True
-    assert facts["clusters"]["test"]["vip_holders"] == vip_holders(cluster.lab)
-    assert {host: len(checks) > 10 for host, checks in facts["clusters"]["test"]["hosts"].items()} == {
+    assert facts["clusters"][cluster.lab.facts.name]["vip_holders"] == vip_holders(cluster.lab)
+    assert {
+        host: len(checks) > 10 for host, checks in facts["clusters"][cluster.lab.facts.name]["hosts"].items()
+    } == {
         "m1": True,
         "m2": True,
         "m3": True,
