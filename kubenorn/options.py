@@ -52,6 +52,8 @@ class Passwords:
 
     ssh: str = field(default="", repr=False)
     sudo: str = field(default="", repr=False)
+    key_passphrase: str = field(default="", repr=False)
+    """Opens an encrypted key file; from the environment only."""
 
 
 def ask_passwords(*, ssh: bool, sudo: bool) -> Passwords:
@@ -59,6 +61,7 @@ def ask_passwords(*, ssh: bool, sudo: bool) -> Passwords:
     return Passwords(
         _password(ssh, "KUBENORN_SSH_PASSWORD", "SSH password"),
         _password(sudo, "KUBENORN_SUDO_PASSWORD", "sudo password"),
+        os.environ.get("KUBENORN_KEY_PASSPHRASE", ""),
     )
 
 

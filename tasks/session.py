@@ -18,7 +18,8 @@ from kubenorn.door import InventoryHost, Layer, build_fleet
 from kubenorn.errors import InputWrongError
 from kubenorn.options import Passwords
 from tasks.host_filter import select_hosts
-from tasks.login import connection_options
+from tasks.login import CONNECTION, connection_options, login_of
+from tasks.wire import JumpHosts
 
 INVENTORY_FILES = {
     "host_file": "inventory/hosts.yaml",
@@ -81,10 +82,10 @@ def open_session(
             f"{', '.join(outside)} selected but no master of a cluster: give it role: master and a group "
             "with a cluster mapping, or narrow --filter (for example --filter role=master)."
         )
+    jumps = JumpHosts()
     for name, host in selected.inventory.hosts.items():
-        host.connection_options["netmiko"] = connection_options(
-            host, fleet.ssh[name], passwords or Passwords()
-        )
+        login = login_of(host, fleet.ssh[name], passwords or Passwords(), jumps)
+        host.connection_options[CONNECTION] = connection_options(login)
     artifacts = folder / str(configuration.get("user_defined", {}).get("artifacts", "artifacts"))
     return Session(selected, fleet, artifacts)
 
