@@ -6,6 +6,7 @@ standard input only: argv is public on the host.
 
 import select
 import shlex
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,13 +15,25 @@ from typing import IO
 import paramiko
 from nornir.core.task import Task
 
-from kubenorn.errors import HostsUnreachableError, HostsWrongError, InputWrongError
+from kubenorn.errors import HostsUnreachableError, HostsWrongError, InputWrongError, KubenornError
 from tasks.login import open_connection
 
 SUDO_PROMPT = "[kubenorn needs the sudo password]"
 SUDO_READY = "[kubenorn is root]"
+SUDO_SECONDS = 30
+"""How long sudo may take to ask, or to judge a password: PAM may ask a directory first."""
+CHANNEL_SECONDS = 15
+"""How long a host we are logged in to may take to start a command."""
 POLL_SECONDS = 0.1
 """How often the deadline is looked at while a command is silent."""
+SILENCE_SECONDS = 15
+"""After this the host is asked whether it is still there."""
+ANSWER_SECONDS = 60
+"""How long it may take to answer: the question waits behind up to 2 MB that are still on a slow line."""
+TRAILING_SECONDS = 2
+"""How long output may follow the exit status; longer only while a child in the background holds the stream."""
+SETTLE_SECONDS = 0.5
+"""paramiko closes the channels of a broken connection a moment before it says that it is broken."""
 CHUNK_BYTES = 1 << 17
 """What is written at once: large enough for the window, small enough for a smooth progress."""
 
@@ -40,7 +53,7 @@ def run_script(task: Task, script: str, *, timeout: float) -> Completed:
     """Run a shell script as root on the task's host; it travels through standard input.
 
     `timeout` is in seconds for the whole run. Raises HostsUnreachableError when the connection breaks
-    or time runs out, InputWrongError when sudo refuses.
+    or time runs out, InputWrongError when sudo refuses, HostsWrongError when the command is killed.
     """
     return run_command(task, "sh -s", feed=lambda pipe: _write(pipe, script.encode()), timeout=timeout)
 
@@ -58,40 +71,57 @@ def run_command(
     `timeout` is in seconds for the whole run. Raises like `run_script`.
     """
     connection = open_connection(task.host, task.nornir.config)
-    client: paramiko.SSHClient = connection.remote_conn_pre
-    transport = client.get_transport()
-    if transport is None:
-        raise HostsUnreachableError("the SSH connection is closed; run again")
+    transport: paramiko.Transport = connection.remote_conn_pre.get_transport()
     needs_sudo = transport.get_username() != "root"
     password: str = connection.secret
     try:
-        channel = transport.open_session(timeout=timeout)
-        channel.settimeout(timeout)
-        channel.exec_command(_as_root(command, password) if needs_sudo else command)
-        return _Conversation(channel, time.monotonic() + timeout, on_line).run(
-            feed, password if needs_sudo else None
-        )
+        channel = transport.open_session(timeout=CHANNEL_SECONDS)
+        try:
+            _start(channel, _as_root(command, password) if needs_sudo else command)
+            conversation = _Conversation(channel, time.monotonic() + timeout, on_line)
+            return conversation.run(feed, password if needs_sudo else None)
+        finally:
+            # Also of a command that goes on: without its streams it ends when it reads or writes next.
+            channel.close()
+    except KubenornError:
+        raise
     except TimeoutError as error:
         raise HostsUnreachableError(
             f"no answer within {timeout:.0f} s; look at the host's load and run again"
         ) from error
     except (OSError, EOFError, paramiko.SSHException) as error:
         raise HostsUnreachableError(
-            f"the SSH connection broke off ({str(error) or type(error).__name__}); run again"
+            f"the SSH connection broke off ({str(error) or type(error).__name__}); "
+            "check that the host is up and run again"
         ) from error
+
+
+def _start(channel: paramiko.Channel, command: str) -> None:
+    """Start the command. paramiko waits for the host's word for ever, so the channel is closed under it."""
+    patience = threading.Timer(CHANNEL_SECONDS, channel.close)
+    patience.start()
+    try:
+        channel.exec_command(command)
+    finally:
+        patience.cancel()
+    # A full window is no reason to stop reading what the command says; see _Pipe.
+    channel.settimeout(POLL_SECONDS)
 
 
 def _as_root(command: str, password: str) -> str:
     # -k: never a cached credential, so that sudo either asks now or never; see _Conversation._become_root
     how = f"-S -k -p {shlex.quote(SUDO_PROMPT)}" if password else "-n"
-    ready = f"echo {shlex.quote(SUDO_READY)} >&2; exec {command}"
-    if any(sign in command for sign in ";&|"):
-        ready = f"echo {shlex.quote(SUDO_READY)} >&2; {command}"
-    return f"sudo {how} -- sh -c {shlex.quote(ready)}"
+    ready = f"echo {shlex.quote(SUDO_READY)} >&2; {command}"
+    # LC_ALL: sudo's refusals are recognised by their words.
+    return f"env LC_ALL=C sudo {how} -- sh -c {shlex.quote(ready)}"
 
 
 def _write(pipe: IO[bytes], data: bytes) -> None:
     pipe.write(data)
+
+
+class _NobodyReadsError(Exception):
+    """The command ended, or closed its standard input, before it had read everything."""
 
 
 class _Conversation:
@@ -106,83 +136,112 @@ class _Conversation:
         self.stdout = bytearray()
         self.stderr = bytearray()
         self.told = 0
+        self.ready_to_read = select.poll()  # select() takes no descriptor above 1023
+        # Channel.fileno() becomes readable when either stream has data or ends.
+        self.ready_to_read.register(channel.fileno(), select.POLLIN)
+        self.pulse = _Pulse(channel.get_transport())
 
     def run(self, feed: Feed | None, password: str | None) -> Completed:
         if password is not None:
             self._become_root(password)
-        broken = False
         if feed:
-            try:
-                feed(self._pipe())
-            except (OSError, EOFError):
-                # The command ended before it had read everything: what it says tells why.
-                broken = True
-        if not broken:
-            self.channel.shutdown_write()
+            self._feed(feed)
+        self._shut_stdin()
         while not self._finished():
             self._drain(wait=True)
-        self._drain(wait=False)
-        in_time = self.channel.status_event.wait(max(0.0, self.deadline - time.monotonic()))
-        status = self.channel.recv_exit_status() if in_time else -1
-        self.channel.close()
-        if not in_time:
-            raise TimeoutError
+        while not self.channel.status_event.wait(POLL_SECONDS):
+            self._check_time()
+        status = self.channel.recv_exit_status()
         if status == -1:
-            raise EOFError("the host closed the connection before the command ended")
+            transport = self.channel.get_transport()
+            transport.join(SETTLE_SECONDS)
+            if transport.is_active():
+                raise HostsWrongError(
+                    "the command was killed on the host; look there for what did it (`journalctl -k` tells of a "
+                    "lack of memory), and run again"
+                )
+            raise EOFError("the host ended it")
         return Completed(status, self.stdout.decode(errors="replace"), self._stderr_text())
 
-    def _pipe(self) -> IO[bytes]:
-        conversation = self
+    def _feed(self, feed: Feed) -> None:
+        try:
+            feed(_Pipe(self))  # type: ignore[arg-type]  # only written to
+        except _NobodyReadsError:
+            return  # what the command says tells why
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise HostsWrongError(f"what is to be sent cannot be read on this machine: {error}") from error
 
-        class Pipe:
-            def write(self, data: bytes) -> int:
-                view = memoryview(data)
-                while view:
-                    sent = conversation.channel.send(view[:CHUNK_BYTES])  # type: ignore[arg-type]  # any buffer
-                    if sent == 0:
-                        raise EOFError("the channel is closed")
-                    view = view[sent:]
-                    conversation._drain(wait=False)
-                return len(data)
+    def send(self, data: memoryview) -> int:
+        """Send some of `data` and return how much; what the command says meanwhile is read.
 
-        return Pipe()  # type: ignore[return-value]  # only written to
+        A command that waits for its output to be read would not read its input.
+        """
+        while True:
+            if self.channel.closed or self.channel.exit_status_ready():
+                raise _NobodyReadsError
+            try:
+                sent = self.channel.send(data[:CHUNK_BYTES])  # type: ignore[arg-type]  # any buffer
+            except TimeoutError:
+                sent = 0
+            except OSError as error:
+                raise _NobodyReadsError from error
+            self._drain(wait=False)
+            self._check_time()
+            if sent:
+                self.pulse.felt()  # once the buffers are full, only a host that reads lets us send
+                return sent
+
+    def _shut_stdin(self) -> None:
+        try:
+            self.channel.shutdown_write()
+        except (OSError, EOFError):
+            return  # the host closed first: reading on tells what happened
 
     def _become_root(self, password: str) -> None:
         """Answer sudo when it asks, and only then: unasked, the password would become standard input."""
+        deadline = time.monotonic() + SUDO_SECONDS
+        answered = False
         while SUDO_READY.encode() not in self.stderr:
-            if SUDO_PROMPT.encode() in self.stderr:
-                if not password or self.stderr.count(SUDO_PROMPT.encode()) > 1:
-                    raise InputWrongError("sudo refused the password; check it and run again")
+            asked = self.stderr.count(SUDO_PROMPT.encode())
+            if asked > 1:
+                raise InputWrongError("sudo refused the password; correct it and run again")
+            if asked and not answered:
                 self.channel.sendall(password.encode() + b"\n")
-                self._wait_for_more(len(self.stderr))
-                continue
+                answered = True
             if self._finished():
                 raise InputWrongError(_sudo_refusal(self._stderr_text()))
-            self._drain(wait=True)
-
-    def _wait_for_more(self, length: int) -> None:
-        while len(self.stderr) == length:
-            if self._finished():
-                raise InputWrongError(_sudo_refusal(self._stderr_text()))
+            if time.monotonic() > deadline:
+                said = " ".join(self._stderr_text().split()) or "nothing"
+                raise InputWrongError(f"sudo let nobody in within {SUDO_SECONDS} s; it said: {said}")
             self._drain(wait=True)
 
     def _finished(self) -> bool:
-        over = bool(self.channel.exit_status_ready() or self.channel.eof_received or self.channel.closed)
-        return over and not self.channel.recv_ready() and not self.channel.recv_stderr_ready()
+        if self.channel.recv_ready() or self.channel.recv_stderr_ready():
+            return False
+        if self.channel.eof_received or self.channel.closed:
+            return True
+        # sshd may send the exit status before the last of the output.
+        return self.channel.exit_status_ready() and self.pulse.silence > TRAILING_SECONDS
 
     def _drain(self, *, wait: bool) -> None:
         """Take what has arrived; with `wait`, until something does, the command ends or its time is over."""
         if wait:
-            if time.monotonic() > self.deadline:
-                self.channel.close()
-                raise TimeoutError
-            # Channel.fileno() becomes readable when either stream has data or ends.
-            select.select([self.channel.fileno()], [], [], POLL_SECONDS)
+            self._check_time()
+            self.ready_to_read.poll(POLL_SECONDS * 1000)
         while self.channel.recv_ready():
             self.stdout += self.channel.recv(1 << 16)
+            self.pulse.felt()
         while self.channel.recv_stderr_ready():
             self.stderr += self.channel.recv_stderr(1 << 16)
+            self.pulse.felt()
         self._tell()
+
+    def _check_time(self) -> None:
+        if time.monotonic() > self.deadline:
+            raise TimeoutError
+        self.pulse.check()
 
     def _tell(self) -> None:
         if not self.on_line:
@@ -196,6 +255,61 @@ class _Conversation:
         return text.replace(SUDO_READY + "\n", "").replace(SUDO_PROMPT, "")
 
 
+class _Pipe:
+    """A command's standard input as a file."""
+
+    def __init__(self, conversation: _Conversation) -> None:
+        self._conversation = conversation
+
+    def write(self, data: bytes) -> int:
+        view = memoryview(data)
+        while view:
+            view = view[self._conversation.send(view) :]
+        return len(data)
+
+
+class _Pulse:
+    """Notices a host that went away in silence: powered off, hung, or cut off behind a jump host.
+
+    TCP alone would wait for a quarter of an hour, and for ever when there is nothing to send.
+    """
+
+    def __init__(self, transport: paramiko.Transport) -> None:
+        self._transport = transport
+        self._last = time.monotonic()
+        self._asking: threading.Thread | None = None
+        self._asked_at = 0.0
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the host last gave a sign of life."""
+        return time.monotonic() - self._last
+
+    def felt(self) -> None:
+        """The host gave a sign of life."""
+        self._last = time.monotonic()
+
+    def check(self) -> None:
+        """Ask the host when it was silent for long. Raises EOFError, the connection closed, without an answer."""
+        if self._asking and self._asking.is_alive():
+            if time.monotonic() - self._asked_at > ANSWER_SECONDS:
+                self._transport.close()
+                raise EOFError(f"the host has not answered for {self.silence:.0f} s")
+        elif self.silence > SILENCE_SECONDS:
+            self._asked_at = time.monotonic()
+            # In a thread, as paramiko waits for the answer without a limit.
+            self._asking = threading.Thread(target=self._ask, daemon=True)
+            self._asking.start()
+
+    def _ask(self) -> None:
+        try:
+            self._transport.global_request("keepalive@openssh.com", wait=True)
+        except (OSError, EOFError, paramiko.SSHException):
+            return
+        if self._transport.is_active():
+            self.felt()
+
+
 def _sudo_refusal(stderr: str) -> str:
     said = " ".join(stderr.split()) or "no reason given"
     if "password is required" in said:
@@ -204,7 +318,7 @@ def _sudo_refusal(stderr: str) -> str:
             "or set KUBENORN_SUDO_PASSWORD, or allow NOPASSWD"
         )
     if "Sorry, try again" in said or "incorrect password" in said:
-        return "sudo refused the password; check it and run again"
+        return "sudo refused the password; correct it and run again"
     return f"sudo refused ({said}); let the user run commands as root with sudo"
 
 
