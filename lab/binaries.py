@@ -26,7 +26,15 @@ BUILT = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl
 ETCD = ("etcd", "etcdctl")
 ALL = (*BUILT, *ETCD)
 
+RECIPE = 2
+"""Counted up when the build changes, so that what an older one made is not used."""
+
 PACKAGE = "k8s.io/kubernetes"
+# Kubernetes 1.20 vendors reflect2 1.0.1, which corrupts memory under Go 1.18 and newer when JSON maps are
+# walked (modern-go/reflect2 pull request 24): kube-apiserver then panics on every other POST. Debian's own
+# package of reflect2 is 1.0.2.
+REFLECT2_PACKAGE = "golang-github-modern-go-reflect2-dev"
+REFLECT2 = Path("github.com/modern-go/reflect2")
 # Both are needed: with the first alone the server reports v0.0.0-master.
 VERSION_PACKAGES = (
     f"{PACKAGE}/vendor/k8s.io/component-base/version",
@@ -42,7 +50,8 @@ OPENAPI_LEFT_OUT = frozenset(
 def binaries_folder() -> Path:
     """Return where the built binaries are, whether they are built yet or not."""
     architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
-    return cache_folder() / "binaries" / f"v{KUBERNETES_VERSION}-etcd-{ETCD_VERSION}-{architecture}"
+    name = f"v{KUBERNETES_VERSION}-etcd-{ETCD_VERSION}-{architecture}-{RECIPE}"
+    return cache_folder() / "binaries" / name
 
 
 def binaries(steps: Steps) -> Path:
@@ -122,7 +131,8 @@ def _build(folder: Path, show: Callable[[str], None], say: Callable[[str], None]
         show("fetching Debian's package lists")
         apt.update()
         show(f"fetching Go {GO} and etcd {ETCD_VERSION}")
-        apt.unpack([f"golang-{GO}-go", f"golang-{GO}-src", "etcd-server", "etcd-client"], work / "root")
+        packages = [f"golang-{GO}-go", f"golang-{GO}-src", REFLECT2_PACKAGE, "etcd-server", "etcd-client"]
+        apt.unpack(packages, work / "root")
         for binary in ETCD:
             shutil.copy2(work / "root" / "usr" / "bin" / binary, folder / binary)
         show(f"fetching the source of Kubernetes {KUBERNETES_VERSION}")
@@ -131,6 +141,7 @@ def _build(folder: Path, show: Callable[[str], None], say: Callable[[str], None]
         tree = work / "go" / "src" / "k8s.io" / "kubernetes"
         tree.parent.mkdir(parents=True)
         run(["dpkg-source", "--no-check", "-x", dsc, tree])
+        _replace_reflect2(tree, work / "root" / "usr" / "share" / "gocode" / "src" / REFLECT2)
         toolchain = _Toolchain(work, tree)
         show("generating the OpenAPI definitions")
         toolchain.generate_openapi()
@@ -142,6 +153,12 @@ def _build(folder: Path, show: Callable[[str], None], say: Callable[[str], None]
     for binary in ALL:
         (folder / binary).chmod(0o755)
     (folder / "SHA256SUMS").write_text(sha256_sums(folder))
+
+
+def _replace_reflect2(tree: Path, newer: Path) -> None:
+    vendored = tree / "vendor" / REFLECT2
+    shutil.rmtree(vendored)
+    shutil.copytree(newer, vendored)
 
 
 class _Toolchain:

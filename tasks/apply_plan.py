@@ -69,7 +69,9 @@ def apply_plan(
     if failures:
         raise HostsWrongError(failures[0])
     expect_success(completed, "applying the plan")
-    return Result(host=task.host, changed=True)
+    return Result(
+        host=task.host, changed=True, summary=f"{len(plan.changes)} changes, {payload.size} bytes sent"
+    )
 
 
 def _counted(pipe: IO[bytes], report: Callable[[int], None]) -> IO[bytes]:

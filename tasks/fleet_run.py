@@ -1,5 +1,6 @@
 """Runs a Nornir task on several hosts at once and sorts what came back."""
 
+import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -67,10 +68,7 @@ def run_on_hosts(
     result = chosen.run(task=task, on_failed=True, **arguments)
     nornir.data.reset_failed_hosts()
     if verbose:
-        # Importing it makes colorama rewrite all that is printed from then on, so only when it is wanted.
-        from nornir_utils.plugins.functions import print_result  # noqa: PLC0415
-
-        print_result(result)
+        _print(result)
     failures: dict[str, Exception] = {}
     results: dict[str, Any] = {}
     for name, multi in result.items():
@@ -79,6 +77,21 @@ def run_on_hosts(
         else:
             results[name] = multi[0].result
     return Outcome(results, failures)
+
+
+def _print(result: AggregatedResult) -> None:
+    """Print Nornir's own view of the results: each one's summary."""
+    # Importing this makes colorama rewrite all that is printed from then on, so only while it is wanted;
+    # and it would colour a log.
+    import colorama  # noqa: PLC0415
+    from nornir_utils.plugins.functions import print_result  # noqa: PLC0415
+
+    colorama.deinit()
+    colorama.init(strip=not sys.stdout.isatty())
+    try:
+        print_result(result, vars=["summary"])
+    finally:
+        colorama.deinit()
 
 
 def _exception(multi: MultiResult) -> Exception:

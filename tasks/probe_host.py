@@ -32,7 +32,12 @@ def probe_host(task: Task, fleet: Fleet, speakers: frozenset[str]) -> Result:
     name = task.host.name
     script = probe_script(fleet.cluster_of(name), name, renderer(task), speaks=name in speakers)
     completed = expect_success(run_script(task, script, timeout=PROBE_SECONDS), "the probe")
-    return Result(host=task.host, result=Probe(parse_probe(completed.stdout), datetime.now(UTC)))
+    observed = parse_probe(completed.stdout)
+    return Result(
+        host=task.host,
+        result=Probe(observed, datetime.now(UTC)),
+        summary=f"{observed.system} on {observed.machine}: {len(observed.files)} managed files are there",
+    )
 
 
 def probe_script(cluster: Cluster, host: str, render: Render, *, speaks: bool) -> str:

@@ -1,5 +1,6 @@
 """Templates through nornir-jinja2, in the project's one environment."""
 
+import logging
 from collections.abc import Mapping
 from functools import cache
 
@@ -19,9 +20,16 @@ def renderer(task: Task) -> Render:
     """Return what renders a template for the task's host."""
 
     def render(name: str, variables: Mapping[str, object]) -> str:
-        result = task.run(template_file, name=name, template=name, jinja_env=_environment(), **variables)
+        result = task.run(
+            template_file,
+            name=name,
+            severity_level=logging.DEBUG,
+            template=name,
+            jinja_env=_environment(),
+            **variables,
+        )
         text = str(result.result)
-        # Nornir keeps every result and prints it under --verbose; a rendered file may hold a password.
+        # Nornir keeps every result and can print it; a rendered file may hold a password.
         result[0].result = f"{len(text)} characters"
         return text
 

@@ -19,7 +19,9 @@ def verify_host(task: Task, fleet: Fleet, speakers: frozenset[str]) -> Result:
     name = task.host.name
     script = verify_script(fleet.cluster_of(name), name, renderer(task), speaks=name in speakers)
     completed = expect_success(run_script(task, script, timeout=VERIFY_SECONDS), "the verify script")
-    return Result(host=task.host, result=parse_evidence(completed.stdout))
+    seen = parse_evidence(completed.stdout)
+    active = sum(unit.is_active for unit in seen.units.values())
+    return Result(host=task.host, result=seen, summary=f"{active} units active, {len(seen.http)} URLs asked")
 
 
 def verify_script(cluster: Cluster, host: str, render: Render, *, speaks: bool) -> str:

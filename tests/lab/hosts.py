@@ -24,8 +24,8 @@ def everywhere(lab: Lab, command: str, *, check: bool = True) -> dict[str, str]:
 
 
 def active_since(lab: Lab) -> dict[str, dict[str, str]]:
-    """Return by host and unit when each became active, and its main process."""
-    properties = "-p Id -p ActiveEnterTimestamp -p MainPID"
+    """Return by host and unit when each became active, its main process, and its restarts by systemd."""
+    properties = "-p Id -p ActiveEnterTimestamp -p MainPID -p NRestarts"
     shown = everywhere(lab, f"systemctl show --timestamp=us {properties} {' '.join(UNITS)}")
     return {
         host: {
@@ -33,6 +33,31 @@ def active_since(lab: Lab) -> dict[str, dict[str, str]]:
         }
         for host, text in shown.items()
     }
+
+
+def restarted(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> dict[str, set[str]]:
+    """Return which units of which hosts were started anew, as `active_since` saw them before and after.
+
+    A leader that lost its lease because its kube-apiserver restarted ends by itself and is restarted by
+    systemd, which NRestarts shows: nobody asked for that, so it does not count.
+    """
+    moved = {
+        host: {
+            unit
+            for unit in UNITS
+            if before[host][unit] != after[host][unit]
+            and not _by_itself(before[host][unit], after[host][unit])
+        }
+        for host in before
+    }
+    return {host: units for host, units in moved.items() if units}
+
+
+def _by_itself(before: str, after: str) -> bool:
+    def count(block: str) -> int:
+        return int(block.partition("NRestarts=")[2].split()[0])
+
+    return count(after) > count(before)
 
 
 def vip_holders(lab: Lab) -> list[str]:

@@ -14,16 +14,11 @@ from tests.lab.hosts import (
     get,
     kubectl,
     names_of,
+    restarted,
     served_certificate,
     snapshot,
     vip_holders,
 )
-
-
-def changed_units(before: dict[str, dict[str, str]], after: dict[str, dict[str, str]]) -> dict[str, set[str]]:
-    """Return which units of which hosts have another start or process than before."""
-    moved = {host: {unit for unit in UNITS if before[host][unit] != after[host][unit]} for host in before}
-    return {host: units for host, units in moved.items() if units}
 
 
 def test_every_unit_is_enabled_and_running(cluster: Controller) -> None:
@@ -109,7 +104,7 @@ def test_anonymous_requests_and_foreign_certificates_are_refused(cluster: Contro
 
 def test_kubelets_may_bootstrap_and_the_apiserver_may_ask_them(cluster: Controller) -> None:
     bindings = {
-        item["metadata"]["name"]: (item["roleRef"]["name"], item["subjects"][0]["name"])
+        item["metadata"]["name"]: (item["roleRef"]["name"], item.get("subjects", [{}])[0].get("name"))
         for item in get(cluster.lab, "clusterrolebindings")["items"]
     }
     assert bindings["kubelet-bootstrap"] == ("system:node-bootstrapper", "system:bootstrappers")
@@ -155,8 +150,8 @@ def test_second_run_changes_nothing_with_two_exec_channels(cluster: Controller) 
     for host, since in mark.items():
         log = cluster.lab.run(host, f"journalctl -u ssh --since=@{since.strip()} -o cat").stdout
         controller = [line for line in log.splitlines() if "Starting session: command" in line]
-        # The tests' own two looks at the host (find, systemctl show) use an exec channel each, too.
-        own = 2
+        # The test's own commands use an exec channel each, too: two looks before, two after, and this one.
+        own = 5
         assert 1 <= len(controller) - own <= 2, f"{host}: {len(controller)} exec channels"
 
 
@@ -202,7 +197,7 @@ def test_a_changed_setting_restarts_only_what_it_concerns(cluster: Controller, t
     ran = cluster.deploy(config=config)
     assert ran.status == 0, ran.text
     after = active_since(cluster.lab)
-    assert changed_units(before, after) == {host.name: {"kube-scheduler"} for host in cluster.lab.hosts}
+    assert restarted(before, after) == {host.name: {"kube-scheduler"} for host in cluster.lab.hosts}
     for host, text in everywhere(cluster.lab, "tr '\\0' ' ' </proc/$(pidof kube-scheduler)/cmdline").items():
         assert "--v=3" in text, host
     assert cluster.deploy().status == 0  # and back
@@ -218,7 +213,7 @@ def test_load_balancer_settings_are_reloaded_and_the_vip_stays(cluster: Controll
     ran = cluster.deploy(config=config)
     assert ran.status == 0, ran.text
     assert "pass\n" not in ran.text
-    assert changed_units(before, active_since(cluster.lab)) == {}, "reload, not restart"
+    assert restarted(before, active_since(cluster.lab)) == {}, "reload, not restart"
     assert vip_holders(cluster.lab) == holders
     page = "curl -s -o /dev/null -w '%{http_code}' -u watcher:pass http://127.0.0.1:10080/"
     assert set(everywhere(cluster.lab, page).values()) == {"200"}
@@ -257,7 +252,7 @@ def test_drift_is_found_and_mended(cluster: Controller) -> None:
     ran = cluster.deploy()
     assert ran.status == 0, ran.text
     assert "is 0644 root:root, should be 0600 root:root" in ran.stdout
-    assert changed_units(before, active_since(lab)) == {
+    assert restarted(before, active_since(lab)) == {
         "m1": {"kube-apiserver"},
         "m2": {"kube-scheduler"},
         "m3": {"kube-controller-manager"},
@@ -278,7 +273,7 @@ def test_a_run_that_died_between_copy_and_restart_is_healed(cluster: Controller)
     ran = cluster.deploy()
     assert ran.status == 0, ran.text
     assert "kube-scheduler.kubeconfig is younger than the running unit" in ran.stdout
-    assert changed_units(before, active_since(cluster.lab)) == {"m2": {"kube-scheduler"}}
+    assert restarted(before, active_since(cluster.lab)) == {"m2": {"kube-scheduler"}}
 
 
 def test_json_report_has_the_facts_and_no_secret(cluster: Controller, tmp_path: Path) -> None:
@@ -308,5 +303,5 @@ def test_verify_sees_what_is_wrong(cluster: Controller) -> None:
     assert ran.status == 1
     assert re.search(r"✗ m3: services kube-scheduler: is inactive", ran.stdout)
     assert re.search(r"✗ m3: ports kube-scheduler 10259: nobody listens", ran.stdout)
-    assert re.search(r"✗ m3: health kube-scheduler: .*refused", ran.stdout, re.IGNORECASE)
+    assert re.search(r"✗ m3: health kube-scheduler: .*Failed to connect", ran.stdout)
     assert "✗ m1" not in ran.stdout
