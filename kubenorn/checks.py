@@ -1,17 +1,27 @@
 """What must hold between several settings of a cluster, beyond each being right by itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import combinations
 
 from kubenorn.cluster import Cluster
+from kubenorn.components import components
 from kubenorn.problem import Problem
 
 
-def cluster_problems(cluster: Cluster, place: str) -> list[Problem]:
+@dataclass(frozen=True)
+class MasterPlaces:
+    """Where a master's address and its VRRP priority stand, or would stand."""
+
+    address: str
+    priority: str
+
+
+def cluster_problems(cluster: Cluster, place: str, masters: Mapping[str, MasterPlaces]) -> list[Problem]:
     """Return every problem of the cluster's settings; `place` is where they stand."""
     return [
-        *_addresses(cluster, place),
-        *_priorities(cluster, place),
+        *_addresses(cluster, place, masters),
+        *_priorities(cluster, masters),
         *_networks(cluster, place),
         *_ports(cluster, place),
         *_external_etcd(cluster, place),
@@ -34,13 +44,13 @@ def cluster_warnings(cluster: Cluster, place: str) -> list[Problem]:
     return []
 
 
-def _addresses(cluster: Cluster, place: str) -> Iterator[Problem]:
+def _addresses(cluster: Cluster, place: str, masters: Mapping[str, MasterPlaces]) -> Iterator[Problem]:
     for first, second in combinations(cluster.masters, 2):
         if first.address == second.address:
             yield Problem(
-                place,
-                first.address,
-                f"is the address of both {first.name} and {second.name}; each host needs its own",
+                masters[second.name].address,
+                second.address,
+                f"is the address of {first.name} too; each host needs its own",
             )
     for master in cluster.masters:
         if master.address == cluster.settings.vip:
@@ -51,21 +61,20 @@ def _addresses(cluster: Cluster, place: str) -> Iterator[Problem]:
             )
 
 
-def _priorities(cluster: Cluster, place: str) -> Iterator[Problem]:
+def _priorities(cluster: Cluster, masters: Mapping[str, MasterPlaces]) -> Iterator[Problem]:
     for first, second in combinations(cluster.masters, 2):
-        if first.vrrp_priority == second.vrrp_priority:
+        if first.vrrp_priority == second.vrrp_priority != 0:
             yield Problem(
-                place,
-                first.vrrp_priority,
-                f"is the VRRP priority of both {first.name} and {second.name}; "
-                "set distinct data.master.vrrp_priority (1 to 254)",
+                masters[second.name].priority,
+                second.vrrp_priority,
+                f"is the VRRP priority of {first.name} too; give each host its own (1 to 254)",
             )
     for master in cluster.masters:
         if master.vrrp_priority == 0:
             yield Problem(
-                place,
+                masters[master.name].priority,
                 None,
-                f"has more masters than priorities by order; set vrrp_priority of {master.name}",
+                "is missing; there are more masters than priorities by order, so set it",
             )
 
 
@@ -84,6 +93,12 @@ def _networks(cluster: Cluster, place: str) -> Iterator[Problem]:
             settings.service_cidr,
             "must have a prefix of 12 to 30 bits; kube-apiserver allows at most 20 bits of service addresses",
         )
+    if not 8 <= settings.pod_cidr.prefixlen <= 24 and not _own_node_mask(cluster):
+        yield Problem(
+            f"{place}.pod_cidr",
+            settings.pod_cidr,
+            "must have a prefix of 8 to 24 bits; kube-controller-manager gives each node a /24 of it",
+        )
     for key, network in networks.items():
         for name, address in [("the VIP", settings.vip)] + [(m.name, m.address) for m in cluster.masters]:
             if address in network:
@@ -94,13 +109,25 @@ def _networks(cluster: Cluster, place: str) -> Iterator[Problem]:
                 )
 
 
+def _own_node_mask(cluster: Cluster) -> bool:
+    extra = cluster.settings.extra_arguments.get("kube-controller-manager", {})
+    return any(
+        name in extra for name in ("node-cidr-mask-size", "node-cidr-mask-size-ipv4", "allocate-node-cidrs")
+    )
+
+
 def _ports(cluster: Cluster, place: str) -> Iterator[Problem]:
     settings = cluster.settings
     taken = {"apiserver_port": settings.apiserver_port, "vip_port": settings.vip_port}
     statistics = settings.haproxy.statistics
     if statistics:
         taken["haproxy.statistics.port"] = statistics.port
-    reserved = {2379: "etcd", 2380: "etcd", 10257: "kube-controller-manager", 10259: "kube-scheduler"}
+    reserved = {
+        listener.port: component.name
+        for component in components(cluster)
+        if component.name not in {"kube-apiserver", "haproxy"}
+        for listener in component.listeners
+    }
     for (first, port), (second, other) in combinations(taken.items(), 2):
         if port == other:
             yield Problem(f"{place}.{first}", port, f"is {second} too; both listen on every master")

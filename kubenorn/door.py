@@ -9,16 +9,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from kubenorn.checks import cluster_problems, cluster_warnings
+from kubenorn.checks import MasterPlaces, cluster_problems, cluster_warnings
 from kubenorn.cluster import Cluster, Fleet, Master
 from kubenorn.errors import InputWrongError
 from kubenorn.problem import Problem
-from kubenorn.settings import ClusterSettings, MasterSettings, SshSettings
+from kubenorn.settings import ClusterSettings, MasterSettings, SshSettings, dns_name
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -42,6 +43,8 @@ class InventoryHost:
     name: str
     hostname: str | None
     layers: Sequence[Layer]
+    place: str
+    """Where the host itself stands: file and name."""
 
     def get(self, key: str) -> Any:
         """Return the nearest value of `key`, or None."""
@@ -54,10 +57,17 @@ class InventoryHost:
         for layer in self.layers:
             mapping = layer.data.get(key)
             if isinstance(mapping, Mapping):
-                for name in mapping.keys() - values.keys():
-                    values[name] = mapping[name]
-                    places[name] = f"{layer.place}.{key}"
+                for name in mapping:
+                    if name not in values:
+                        values[name] = mapping[name]
+                        places[str(name)] = f"{layer.place}.{key}"
         return values, places
+
+    def not_mappings(self, key: str) -> Iterator[Problem]:
+        """Yield a problem for each layer in which `key` is something else than a mapping."""
+        for layer in self.layers:
+            if not isinstance(layer.data.get(key, {}), Mapping | None):
+                yield Problem(f"{layer.place}.{key}", None, "is not a mapping of settings")
 
 
 def build_fleet(hosts: Sequence[InventoryHost], folder: Path) -> Fleet:
@@ -71,20 +81,33 @@ def build_fleet(hosts: Sequence[InventoryHost], folder: Path) -> Fleet:
     warnings: list[str] = []
     for layer, members in _cluster_groups(hosts, problems):
         settings = _cluster_settings(layer, folder, problems)
-        masters = _masters(members, folder, problems)
+        masters, places = _masters(members, folder, problems)
         if settings is None:
             continue
+        place = f"{layer.place}.cluster"
         cluster = Cluster(settings, tuple(masters))
-        if settings.name in clusters:
-            problems.append(
-                Problem(f"{layer.place}.cluster.name", settings.name, "names two clusters; give each its own")
-            )
+        problems += _collisions(cluster, place, places, clusters)
         clusters[settings.name] = cluster
-        problems += cluster_problems(cluster, f"{layer.place}.cluster")
-        warnings += [str(warning) for warning in cluster_warnings(cluster, f"{layer.place}.cluster")]
+        problems += cluster_problems(cluster, place, places)
+        warnings += [str(warning) for warning in cluster_warnings(cluster, place)]
     if problems:
         raise InputWrongError.of(list(dict.fromkeys(str(problem) for problem in problems)))
     return Fleet(clusters, {name: value for name, value in ssh.items() if value}, tuple(warnings))
+
+
+def _collisions(
+    cluster: Cluster, place: str, places: Mapping[str, MasterPlaces], others: Mapping[str, Cluster]
+) -> Iterator[Problem]:
+    """Yield what this cluster may not share with those before it: its name and its addresses."""
+    if cluster.name in others:
+        yield Problem(f"{place}.name", cluster.name, "names two clusters; give each its own")
+    taken = {master.address: master.name for other in others.values() for master in other.masters}
+    taken |= {other.settings.vip: f"cluster {other.name} (its VIP)" for other in others.values()}
+    mine = {f"{place}.vip": cluster.settings.vip}
+    mine |= {places[master.name].address: master.address for master in cluster.masters}
+    for where, address in mine.items():
+        if address in taken:
+            yield Problem(where, address, f"is the address of {taken[address]} too; each needs its own")
 
 
 def _cluster_groups(
@@ -103,7 +126,7 @@ def _cluster_groups(
         if len({layer.group for layer in layers}) > 1:
             names = " and ".join(str(layer.group) for layer in layers)
             problems.append(
-                Problem(host.layers[0].place, None, f"is in two clusters, {names}; a host belongs to one")
+                Problem(f"{host.place}.groups", None, f"lead to two clusters, {names}; a host belongs to one")
             )
         for layer in layers[:1]:
             members = groups.setdefault(str(layer.group), (layer, []))[1]
@@ -117,7 +140,7 @@ def _cluster_groups(
 def _cluster_settings(layer: Layer, folder: Path, problems: list[Problem]) -> ClusterSettings | None:
     data = layer.data["cluster"]
     if not isinstance(data, Mapping):
-        problems.append(Problem(f"{layer.place}.cluster", data, "is not a mapping of settings"))
+        problems.append(Problem(f"{layer.place}.cluster", None, "is not a mapping of settings"))
         return None
     values = {"name": layer.group, **data}
     places = dict.fromkeys(values, f"{layer.place}.cluster")
@@ -132,6 +155,7 @@ def _cluster_settings(layer: Layer, folder: Path, problems: list[Problem]) -> Cl
 
 
 def _ssh_settings(host: InventoryHost, folder: Path, problems: list[Problem]) -> SshSettings | None:
+    problems += host.not_mappings("ssh")
     values, places = host.merged("ssh")
     return _validated(
         SshSettings,
@@ -143,36 +167,43 @@ def _ssh_settings(host: InventoryHost, folder: Path, problems: list[Problem]) ->
     )
 
 
-def _masters(hosts: Sequence[InventoryHost], folder: Path, problems: list[Problem]) -> list[Master]:
-    """Return the masters with an address and a priority each; a host with a problem is left out."""
+def _masters(
+    hosts: Sequence[InventoryHost], folder: Path, problems: list[Problem]
+) -> tuple[list[Master], dict[str, MasterPlaces]]:
+    """Return the masters with an address and a priority each, and where those stand.
+
+    A host with a problem is left out.
+    """
     settings: dict[str, MasterSettings] = {}
     addresses: dict[str, IPv4Address] = {}
+    places: dict[str, MasterPlaces] = {}
     for host in hosts:
-        values, places = host.merged("master")
+        problems += host.not_mappings("master")
+        problems += _host_name(host)
+        values, where = host.merged("master")
+        own = f"{host.layers[0].place}.master"
         parsed = _validated(
-            MasterSettings,
-            values,
-            places,
-            default_place=f"{host.layers[0].place}.master",
-            folder=folder,
-            problems=problems,
+            MasterSettings, values, where, default_place=own, folder=folder, problems=problems
         )
         if parsed is None:
             continue
         settings[host.name] = parsed
+        given = f"{where['address']}.address" if "address" in where else f"{host.place}.hostname"
+        places[host.name] = MasterPlaces(given, f"{where.get('vrrp_priority', own)}.vrrp_priority")
         try:
             addresses[host.name] = parsed.address or IPv4Address(host.hostname or host.name)
         except ValueError:
             problems.append(
                 Problem(
-                    f"{host.layers[0].place}.hostname",
-                    host.hostname or host.name,
-                    "is a name; say the host's IPv4 address in data.master.address",
+                    f"{host.place}.hostname",
+                    host.hostname,
+                    f"is {'no IPv4 address' if host.hostname else 'missing'}; say the host's IPv4 address, "
+                    "here or in data.master.address",
                 )
             )
-    given = {value.vrrp_priority for value in settings.values()} - {None}
-    free = (p for p in range(HIGHEST_PRIORITY, 0, -PRIORITY_STEP) if p not in given)
-    return [
+    taken = {value.vrrp_priority for value in settings.values()} - {None}
+    free = (p for p in range(HIGHEST_PRIORITY, 0, -PRIORITY_STEP) if p not in taken)
+    masters = [
         Master(
             name=name,
             address=address,
@@ -181,6 +212,16 @@ def _masters(hosts: Sequence[InventoryHost], folder: Path, problems: list[Proble
         )
         for name, address in addresses.items()
     ]
+    return masters, places
+
+
+def _host_name(host: InventoryHost) -> Iterator[Problem]:
+    """Yield what is wrong with a master's name: it names an etcd member, a haproxy server and a certificate."""
+    try:
+        if len(dns_name(host.name)) > 63:
+            yield Problem(host.place, None, "has a name of over 63 characters; certificates cannot hold it")
+    except ValueError as error:
+        yield Problem(host.place, None, f"is a master whose name {error}; rename it")
 
 
 def _validated(
@@ -203,24 +244,52 @@ def _validated(
 
 def _problem(detail: ErrorDetails, model: type[BaseModel], place: str) -> Problem:
     """Return pydantic's finding in the words of this project."""
-    location = [str(part) for part in detail["loc"]]
+    location = [str(part) for part in detail["loc"] if part != "[key]"]
     key = ".".join([place, *location])
-    value = detail["input"]
+    value = None if _holds_secret(model, location) else detail["input"]
+    context = detail.get("ctx", {})
     match detail["type"]:
         case "extra_forbidden":
             known = _known_keys(model, location[:-1])
             close = difflib.get_close_matches(location[-1], known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
-            return Problem(key, None, f"is not a setting; {hint}")
+            value, message = None, f"is not a setting; {hint}"
         case "missing":
-            return Problem(key, None, "is missing; add it")
+            value, message = None, "is missing; add it"
         case "value_error":
-            message = str(detail["ctx"]["error"])
+            message = str(context["error"])
+        case "literal_error" if "[key]" in detail["loc"]:
+            value, message = None, f"is not known; use {context['expected']}"
+        case "model_type" | "dict_type" | "model_attributes_type":
+            # what stands there instead of a section may well be a password
+            value, message = None, "is not a mapping of settings"
+        case kind if kind in _WORDS:
+            message = _WORDS[kind].format(**context)
         case _:
             message = f"is wrong: {detail['msg'][0].lower()}{detail['msg'][1:]}"
-    if _holds_secret(model, location):
-        value = SecretStr("")
     return Problem(key, value, message)
+
+
+_WORDS = {
+    "string_type": "is not text; put it in quotes",
+    "invalid_key": "is a key that is not text; put it in quotes",
+    "int_type": "is not a whole number",
+    "int_parsing": "is not a whole number",
+    "int_parsing_size": "is not a whole number of a usual size",
+    "int_from_float": "is not a whole number",
+    "float_type": "is not a number",
+    "float_parsing": "is not a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "list_type": "is not a list",
+    "path_type": "is not the name of a file",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+}
+"""By pydantic's type of error."""
 
 
 def _known_keys(model: type[BaseModel], location: Sequence[str]) -> list[str]:
@@ -230,14 +299,18 @@ def _known_keys(model: type[BaseModel], location: Sequence[str]) -> list[str]:
 
 def _nested_model(model: type[BaseModel], location: Sequence[str]) -> type[BaseModel] | None:
     """Return the settings class at a path of keys, or None where the path leads into a plain mapping."""
+    current: Any = model
     for part in location:
-        field = model.model_fields.get(part)
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
-        models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not models:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            field = current.model_fields.get(part)
+            current = field.annotation if field else None
+        elif get_origin(current) is dict:
+            current = get_args(current)[1]
+        else:
             return None
-        model = models[0]
-    return model
+        if get_origin(current) in {Union, UnionType}:
+            current = next((arg for arg in get_args(current) if arg is not NoneType), None)
+    return current if isinstance(current, type) and issubclass(current, BaseModel) else None
 
 
 def _holds_secret(model: type[BaseModel], location: Sequence[str]) -> bool:

@@ -22,18 +22,41 @@ from pydantic import (
 from kubenorn.pki.keys import KeyType
 from kubenorn.versions import KubernetesVersion
 
-Port = Annotated[int, Field(ge=1, le=65535)]
-Days = Annotated[int, Field(ge=1, le=36500)]
+
+def _no_boolean(value: Any) -> Any:
+    # pydantic takes true for 1
+    if isinstance(value, bool):
+        raise ValueError("is not a whole number")  # noqa: TRY004  # pydantic wants ValueError
+    return value
 
 
-def _dns_name(value: str) -> str:
+Number = Annotated[int, BeforeValidator(_no_boolean)]
+Port = Annotated[Number, Field(ge=1, le=65535)]
+Days = Annotated[Number, Field(ge=1, le=36500)]
+
+
+def _text(pattern: str, wrong: str) -> AfterValidator:
+    """Return a check of the whole text against `pattern`; `wrong` says what would be right."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(wrong)
+        return value
+
+    return AfterValidator(check)
+
+
+def dns_name(value: str) -> str:
+    """Return `value` if it is a DNS name by RFC 1123; a ValueError says what is wrong with it."""
     if value.endswith("."):
         raise ValueError("ends in a dot; X.509 DNS names have no trailing dot, remove it")
     label = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-    if len(value) > 253 or not re.fullmatch(rf"(\*\.)?{label}(\.{label})*", value, re.IGNORECASE):
+    if len(value) > 253 or not re.fullmatch(rf"{label}(\.{label})*", value, re.IGNORECASE):
         raise ValueError(
             "is not a DNS name (letters, digits and - in labels of 1 to 63 characters, RFC 1123)"
         )
+    if value.rpartition(".")[2].isdigit():
+        raise ValueError("is neither an IPv4 address nor a DNS name, whose last label is no number")
     return value
 
 
@@ -41,9 +64,34 @@ def _subject_alternative_name(value: str) -> str:
     try:
         return str(IPv4Address(value))
     except ValueError:
-        if re.fullmatch(r"[0-9.]+", value):
-            raise ValueError("is neither an IPv4 address nor a DNS name") from None
-        return _dns_name(value)
+        dns_name(value.removeprefix("*."))
+        return value
+
+
+def _ipv4_address(value: Any) -> IPv4Address:
+    # pydantic takes a number for an address, and so would a YAML file with a forgotten dot
+    try:
+        return value if isinstance(value, IPv4Address) else IPv4Address(_as_text(value))
+    except ValueError:
+        raise ValueError("is not an IPv4 address, such as 192.168.80.13") from None
+
+
+def _ipv4_network(value: Any) -> IPv4Network:
+    try:
+        return value if isinstance(value, IPv4Network) else IPv4Network(_as_text(value))
+    except ValueError:
+        pass
+    try:
+        network = IPv4Network(_as_text(value), strict=False)
+    except ValueError:
+        raise ValueError("is not an IPv4 network, such as 10.254.0.0/16") from None
+    raise ValueError(f"is an address within a network; did you mean {network}?")
+
+
+def _as_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("is not text")  # noqa: TRY004  # pydantic wants ValueError
+    return value
 
 
 def _version(value: Any) -> KubernetesVersion:
@@ -68,9 +116,21 @@ def _source(value: str, info: ValidationInfo) -> str:
     return value if "://" in value else str(_on_controller(Path(value), info))
 
 
+def _password(value: SecretStr) -> SecretStr:
+    # Both keepalived and haproxy split, unescape or cut what is not plain.
+    if not re.fullmatch(r"[-A-Za-z0-9_.:+/=,%^*@~]+", value.get_secret_value()):
+        raise ValueError(
+            "is empty or has characters that need quotes; use letters, digits and - _ . : + / = , % ^ * @ ~"
+        )
+    return value
+
+
+Password = Annotated[SecretStr, AfterValidator(_password)]
 ControllerFile = Annotated[Path, AfterValidator(_on_controller)]
 """A file on the controller; relative to the folder of config.yaml (validation context `folder`)."""
-DnsName = Annotated[str, AfterValidator(_dns_name)]
+DnsName = Annotated[str, AfterValidator(dns_name)]
+Address = Annotated[IPv4Address, BeforeValidator(_ipv4_address)]
+Network = Annotated[IPv4Network, BeforeValidator(_ipv4_network)]
 SubjectAlternativeName = Annotated[str, AfterValidator(_subject_alternative_name)]
 HostPath = Annotated[PurePosixPath, AfterValidator(_absolute)]
 
@@ -89,10 +149,12 @@ class NodePortRange(_Settings):
     @classmethod
     def _from_text(cls, value: Any) -> Any:
         if isinstance(value, str):
-            match = re.fullmatch(r"(\d+)-(\d+)", value)
+            match = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", value)
             if not match:
                 raise ValueError("is not a port range; write FIRST-LAST, such as 30000-32767")
-            value = {"first": int(match[1]), "last": int(match[2])}
+            return {"first": int(match[1]), "last": int(match[2])}
+        if not isinstance(value, dict | NodePortRange):
+            raise ValueError("is not a port range; write FIRST-LAST, such as 30000-32767")  # noqa: TRY004
         return value
 
     @model_validator(mode="after")
@@ -135,8 +197,17 @@ class EtcdSettings(_Settings):
     """etcd on the masters (`managed`), or somebody else's by its endpoints (`external`)."""
 
     mode: Literal["managed", "external"] = "managed"
-    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")] | None = None
-    endpoints: list[Annotated[str, Field(pattern=r"^https://[^/\s]+:\d+$")]] = []
+    version: (
+        Annotated[
+            str, _text(r"[0-9]+\.[0-9]+\.[0-9]+", "is not a version; write all three numbers, such as 3.4.13")
+        ]
+        | None
+    ) = None
+    endpoints: list[
+        Annotated[
+            str, _text(r"https://[^/\s,]+:[0-9]+", "is not an endpoint, such as https://192.168.90.1:2379")
+        ]
+    ] = []
     ca_file: ControllerFile | None = None
     certificate_file: ControllerFile | None = None
     key_file: ControllerFile | None = None
@@ -151,20 +222,22 @@ class EncryptionSettings(_Settings):
 class VrrpSettings(_Settings):
     """keepalived: who holds the VIP."""
 
-    router_id: Annotated[int, Field(ge=1, le=255)]
+    router_id: Annotated[Number, Field(ge=1, le=255)]
     mode: Literal["unicast", "multicast"] = "unicast"
     version: Literal[2, 3] = 3
     advert_interval: Annotated[float, Field(ge=0.05, le=255)] = 0.2
     preempt: bool = False
-    password: SecretStr | None = None
+    password: Password | None = None
 
 
 class StatisticsSettings(_Settings):
     """haproxy's own statistics page; off unless both credentials are set."""
 
     port: Port = 10080
-    username: Annotated[str, Field(pattern=r"^[^\s:]+$")]
-    password: SecretStr
+    username: Annotated[
+        str, _text(r"[-A-Za-z0-9_.]+", "is not a user name haproxy reads; use letters, digits, dots, - and _")
+    ]
+    password: Password
 
 
 class HaproxySettings(_Settings):
@@ -178,7 +251,10 @@ class BinarySettings(_Settings):
 
     source: Annotated[str, AfterValidator(_source), Field(repr=False)]
     etcd_source: Annotated[Annotated[str, AfterValidator(_source)] | None, Field(repr=False)] = None
-    checksums: dict[str, Annotated[str, Field(pattern=r"^sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})$")]] = {}
+    checksums: dict[
+        str,
+        Annotated[str, _text(r"sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})", "is not sha256:HEX or sha512:HEX")],
+    ] = {}
     ca_file: ControllerFile | None = None
 
 
@@ -188,10 +264,12 @@ ExtraArguments = dict[str, str | None]
 def _flag_names(value: ExtraArguments) -> ExtraArguments:
     for name in value:
         if not re.fullmatch(r"[a-z0-9][-a-z0-9]*", name):
-            raise ValueError(f"{name!r} is not a flag name; write it without the leading dashes")
-    for text in value.values():
-        if text is not None and re.search(r"[\n\r\x00]", text):
-            raise ValueError("has a line break in a flag's value; a systemd unit cannot hold it")
+            raise ValueError(f"has {name!r}, which is no flag's name; write it without the leading dashes")
+    for name, text in value.items():
+        if text is not None and re.search(r"[\x00-\x08\x0a-\x1f\x7f]", text):
+            raise ValueError(
+                f"has a line break or control character in {name}; a systemd unit cannot hold it"
+            )
     return value
 
 
@@ -201,12 +279,18 @@ FlagOverrides = Annotated[ExtraArguments, AfterValidator(_flag_names)]
 class ClusterSettings(_Settings):
     """One cluster: the `cluster` mapping of an inventory group's data."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_.]*$")]
-    vip: IPv4Address
+    name: Annotated[
+        str,
+        _text(
+            r"[A-Za-z0-9][-A-Za-z0-9_.]{0,62}",
+            "is not a name; use letters, digits, dots, - and _, 63 at most",
+        ),
+    ]
+    vip: Address
     vip_port: Port = 8443
     apiserver_port: Port = 6443
-    service_cidr: IPv4Network
-    pod_cidr: IPv4Network
+    service_cidr: Network
+    pod_cidr: Network
     cluster_domain: DnsName = "cluster.local"
     kubernetes_version: Annotated[KubernetesVersion, BeforeValidator(_version)]
     node_port_range: NodePortRange = NodePortRange(first=30000, last=32767)
@@ -241,9 +325,17 @@ class ClusterSettings(_Settings):
 class MasterSettings(_Settings):
     """What a host says of itself as a master: the `master` mapping of its data (or a group's)."""
 
-    address: IPv4Address | None = None
-    interface: Annotated[str, Field(pattern=r"^[^\s/]{1,15}$")] | None = None
-    vrrp_priority: Annotated[int, Field(ge=1, le=254)] | None = None
+    address: Address | None = None
+    interface: (
+        Annotated[
+            str,
+            _text(
+                r"[A-Za-z0-9_][-A-Za-z0-9_.:@]{0,14}", "is not the name of a network interface, such as eth0"
+            ),
+        ]
+        | None
+    ) = None
+    vrrp_priority: Annotated[Number, Field(ge=1, le=254)] | None = None
 
 
 class SshSettings(_Settings):
@@ -252,6 +344,9 @@ class SshSettings(_Settings):
     key_file: ControllerFile | None = None
     use_agent: bool = False
     config_file: ControllerFile | None = None
-    jump_host: Annotated[str, Field(pattern=r"^[^\s-][^\s]*$")] | None = None
+    jump_host: (
+        Annotated[str, _text(r"[^\s-]\S*", "is not a host, such as gate.example or user@gate.example:22")]
+        | None
+    ) = None
     known_hosts: Annotated[ControllerFile, Field(validate_default=True)] = Path("known_hosts")
     connect_timeout: Annotated[float, Field(gt=0, le=300)] = 10.0

@@ -20,7 +20,7 @@ class KubernetesVersion(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> "KubernetesVersion":
         """Return the version in `text`, `1.20.2` or `v1.20.2`; a ValueError says what would be right."""
-        match = re.fullmatch(r"v?(\d+)\.(\d+)\.(\d+)", text)
+        match = re.fullmatch(r"v?([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})", text)
         if not match:
             raise ValueError("is not a version; write all three numbers, such as 1.20.2")
         version = cls(*(int(number) for number in match.groups()))

@@ -8,22 +8,26 @@ from nornir.core.filter import F_BASE, OR, F
 
 from kubenorn.errors import InputWrongError
 
+TAKES_A_LIST = {"in", "any", "all"}
+"""Nornir's operators that compare with several values at once."""
+
 
 def select_hosts(nornir: Nornir, filters: Sequence[str]) -> Nornir:
     """Return Nornir with the hosts that match every filter.
 
     A filter is KEY=VALUE; VALUE may list several with commas, of which one must match. KEY is `name`,
-    `group`, or a key of the host's data, with Nornir's `__` operators (`site__startswith=bj`).
+    `group` (the host's or one that holds it), or a key of the host's data, with Nornir's `__` operators
+    (`site__startswith=bj`).
     Raises InputWrongError for one that is malformed, or when no host is left.
     """
     selected = nornir
     for text in filters:
         key, separator, value = text.partition("=")
-        if not separator or not key or not value:
-            raise InputWrongError(f"--filter {text!r} is not KEY=VALUE, such as role=master or name=m1,m2.")
         values = [part for part in value.split(",") if part]
+        if not separator or not key or not values:
+            raise InputWrongError(f"--filter {text!r} is not KEY=VALUE, such as role=master or name=m1,m2.")
         try:
-            selected = selected.filter(reduce(OR, [_condition(key, v) for v in values]))
+            selected = selected.filter(_condition(key, values))
         except (TypeError, AttributeError, ValueError) as error:
             raise InputWrongError(
                 f"--filter {text!r} cannot be applied to the inventory: {error}."
@@ -37,11 +41,18 @@ def select_hosts(nornir: Nornir, filters: Sequence[str]) -> Nornir:
     return selected
 
 
-def _condition(key: str, value: str) -> F_BASE:
+def _condition(key: str, values: Sequence[str]) -> F_BASE:
     if key == "group":
-        return F(groups__contains=value)
-    alternatives: list[F_BASE] = [F(**{key: typed}) for typed in _typed(value)]
-    return reduce(OR, alternatives)
+        # in a group of groups too
+        return _any_of([F(has_parent_group=value) for value in values])
+    typed = [each for value in values for each in _typed(value)]
+    if key.rpartition("__")[2] in TAKES_A_LIST:
+        return F(**{key: typed})
+    return _any_of([F(**{key: each}) for each in typed])
+
+
+def _any_of(conditions: Sequence[F_BASE]) -> F_BASE:
+    return reduce(OR, conditions)
 
 
 def _typed(value: str) -> list[object]:

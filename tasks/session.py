@@ -2,20 +2,20 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nornir import InitNornir
 from nornir.core import Nornir
-from nornir.core.inventory import Group, Host, Inventory, ParentGroups
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from nornir.core.exceptions import PluginNotRegistered
+from nornir.core.inventory import Group, Inventory, ParentGroups
 
 from kubenorn.cluster import Cluster, Fleet
 from kubenorn.door import InventoryHost, Layer, build_fleet
 from kubenorn.errors import InputWrongError
+from kubenorn.inventory import Document, configuration_problems, inventory_problems, read_document
 from kubenorn.options import Passwords
 from tasks.host_filter import select_hosts
 from tasks.login import CONNECTION, connection_options, login_of
@@ -26,6 +26,7 @@ INVENTORY_FILES = {
     "group_file": "inventory/groups.yaml",
     "defaults_file": "inventory/defaults.yaml",
 }
+SIMPLE_INVENTORY = "SimpleInventory"
 
 
 @dataclass(frozen=True)
@@ -58,78 +59,100 @@ def open_session(
     """
     configuration = _read_configuration(config)
     folder = config.resolve().parent
-    options = _inventory_options(configuration, folder)
+    given = configuration.get("inventory") or {}
+    options = {**(given.get("options") or {}), **_inventory_files(given.get("options") or {}, folder)}
+    if given.get("plugin", SIMPLE_INVENTORY) == SIMPLE_INVENTORY:
+        _check_inventory(options)
     if workers is not None:
         configuration["runner"] = {"plugin": "threaded", "options": {"num_workers": workers}}
-    configuration["inventory"] = {**configuration.get("inventory", {}), "options": options}
-    configuration.setdefault("logging", {"enabled": False})
+    configuration["inventory"] = {**given, "options": options}
+    if configuration.get("logging") is None:
+        configuration["logging"] = {"enabled": False}
     # Nornir logs a traceback of every failed task; without a handler Python would print it.
     logging.getLogger("nornir").addHandler(logging.NullHandler())
     try:
         nornir = InitNornir(**configuration)
-    except YAMLError as error:
-        raise InputWrongError(f"the inventory beside {config} is not YAML: {_one_line(error)}.") from error
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputWrongError(
-            f"{config}: Nornir cannot load the inventory ({type(error).__name__}: {_one_line(error)})."
-        ) from error
-    _refuse_passwords(nornir.inventory, options)
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, PluginNotRegistered) as error:
+        raise InputWrongError(f"{config}: Nornir cannot use it: {_one_line(error)}.") from error
     fleet = build_fleet(list(inventory_hosts(nornir.inventory, options)), folder)
     selected = select_hosts(nornir, filters)
-    outside = [name for name in selected.inventory.hosts if not _is_master(fleet, name)]
-    if outside:
-        raise InputWrongError(
-            f"{', '.join(outside)} selected but no master of a cluster: give it role: master and a group "
-            "with a cluster mapping, or narrow --filter (for example --filter role=master)."
-        )
+    _refuse_others(selected, fleet)
     jumps = JumpHosts()
     for name, host in selected.inventory.hosts.items():
         login = login_of(host, fleet.ssh[name], passwords or Passwords(), jumps)
         host.connection_options[CONNECTION] = connection_options(login)
-    artifacts = folder / str(configuration.get("user_defined", {}).get("artifacts", "artifacts"))
+    artifacts = (
+        folder / Path((configuration.get("user_defined") or {}).get("artifacts") or "artifacts").expanduser()
+    )
     return Session(selected, fleet, artifacts)
 
 
 def _read_configuration(config: Path) -> dict[str, Any]:
     try:
-        loaded = YAML(typ="safe").load(config.read_text(encoding="utf-8"))
+        document = read_document(config, str(config))
     except OSError as error:
         raise InputWrongError(
             f"{config}: cannot be read ({error.strerror}); say where it is with --config."
         ) from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise InputWrongError(f"{config}: is not YAML: {_one_line(error)}.") from error
-    if not isinstance(loaded, dict):
-        raise InputWrongError(f"{config}: is not a mapping; see Nornir's configuration, or copy the example.")
-    return loaded
+    problems = [str(problem) for problem in configuration_problems(document)]
+    if problems:
+        raise InputWrongError.of(problems)
+    return dict(document.data)
 
 
-def _inventory_options(configuration: dict[str, Any], folder: Path) -> dict[str, str]:
+def _inventory_files(options: Mapping[str, Any], folder: Path) -> dict[str, str]:
     """Return the inventory files as absolute paths: relative ones are relative to the configuration's folder."""
-    given = configuration.get("inventory", {}).get("options", {})
-    options = {key: str(folder / Path(given.get(key, name))) for key, name in INVENTORY_FILES.items()}
-    if not Path(options["host_file"]).is_file():
-        raise InputWrongError(
-            f"{options['host_file']}: is missing; name the inventory in inventory.options of the configuration."
-        )
-    return {**given, **options}
+    return {
+        key: str(folder / Path(options.get(key) or name).expanduser())
+        for key, name in INVENTORY_FILES.items()
+    }
+
+
+def _check_inventory(options: Mapping[str, str]) -> None:
+    """Raise InputWrongError with whatever Nornir would not understand in the inventory's files, or ignore."""
+    documents: dict[str, Document] = {}
+    problems: list[str] = []
+    for key in INVENTORY_FILES:
+        path, place = Path(options[key]), _shown(options[key])
+        try:
+            documents[key] = read_document(path, place)
+        except FileNotFoundError:
+            documents[key] = Document(place, None)
+            if key == "host_file":
+                problems.append(
+                    f"{place}: is missing; name it in inventory.options.{key} of the configuration."
+                )
+        except OSError as error:
+            problems.append(f"{place}: cannot be read ({error.strerror}).")
+        except InputWrongError as error:
+            problems.append(str(error))
+    if not problems:
+        problems += map(str, inventory_problems(*(documents[key] for key in INVENTORY_FILES)))
+    if problems:
+        raise InputWrongError.of(problems)
+
+
+def _shown(path: str) -> str:
+    """Return the path as messages give it: relative where that is shorter."""
+    return min(path, os.path.relpath(path), key=len)
 
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def inventory_hosts(inventory: Inventory, options: dict[str, str]) -> Iterator[InventoryHost]:
+def inventory_hosts(inventory: Inventory, options: Mapping[str, str]) -> Iterator[InventoryHost]:
     """Yield the inventory's hosts with their layers of data and the place of each."""
-    files = {key: os.path.relpath(path) for key, path in options.items() if key in INVENTORY_FILES}
+    files = {key: _shown(options[key]) for key in INVENTORY_FILES}
     defaults = Layer(f"{files['defaults_file']}: data", inventory.defaults.data or {})
     for name, host in inventory.hosts.items():
-        own = Layer(f"{files['host_file']}: {name}.data", host.data or {})
+        place = f"{files['host_file']}: {name}"
         groups = [
             Layer(f"{files['group_file']}: {group.name}.data", group.data or {}, group.name)
             for group in _groups(host.groups)
         ]
-        yield InventoryHost(name, host.get("hostname"), [own, *groups, defaults])
+        own = Layer(f"{place}.data", host.data or {})
+        yield InventoryHost(name, host.hostname, [own, *groups, defaults], place)
 
 
 def _groups(groups: ParentGroups) -> Iterator[Group]:
@@ -139,16 +162,21 @@ def _groups(groups: ParentGroups) -> Iterator[Group]:
         yield from _groups(group.groups)
 
 
-def _refuse_passwords(inventory: Inventory, options: dict[str, str]) -> None:
-    elements: list[Host | Group] = [*inventory.hosts.values(), *inventory.groups.values()]
-    names = [element.name for element in elements if element.password]
-    names += ["defaults"] if inventory.defaults.password else []
-    if names:
-        raise InputWrongError(
-            f"{os.path.relpath(options['host_file'])} and its groups: password of {', '.join(names)} stands in "
-            "clear text; remove it and use a key, --ask-password or KUBENORN_SSH_PASSWORD."
+def _refuse_others(selected: Nornir, fleet: Fleet) -> None:
+    """Raise InputWrongError when a selected host is no master of a cluster, with the reason."""
+    masters = {master.name for cluster in fleet.clusters.values() for master in cluster.masters}
+    reasons = {
+        name: "is in no group with a cluster mapping"
+        if host.get("role") == "master"
+        else "has no role: master"
+        for name, host in selected.inventory.hosts.items()
+        if name not in masters
+    }
+    if reasons:
+        raise InputWrongError.of(
+            [
+                f"{name} is selected but {reason}; correct its data or narrow the selection, "
+                "for example with --filter role=master."
+                for name, reason in reasons.items()
+            ]
         )
-
-
-def _is_master(fleet: Fleet, name: str) -> bool:
-    return any(master.name == name for cluster in fleet.clusters.values() for master in cluster.masters)
