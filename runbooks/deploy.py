@@ -90,7 +90,7 @@ def deploy(
         write_json(json_file, deployment_report(run, []))
         return
     if not run.empty:
-        confirm(f"Change {len(session.hosts)} hosts?", yes=yes)
+        confirm("Go ahead?", yes=yes)
         run.apply()
         run.apply_objects()
 
