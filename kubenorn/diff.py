@@ -8,7 +8,13 @@ from cryptography import x509
 from kubenorn.desired import ManagedFile
 from kubenorn.observed import ObservedFile
 
-_SECRET_VALUES = re.compile(r"^(\s*(?:auth_pass|stats auth)\s+).*$", re.MULTILINE)
+_SECRET_VALUES = re.compile(
+    r"(\bauth_pass\s+|\bstats\s+auth\s+|\b(?:insecure-)?password\s+|--[-a-z]*(?:password|token)[= ])\S.*$",
+    re.MULTILINE,
+)
+_PRIVATE_KEYS = re.compile(
+    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL
+)
 _PEM_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 
 
@@ -27,12 +33,14 @@ def difference(current: ObservedFile | None, desired: ManagedFile) -> tuple[str,
         path,
         lineterm="",
     )
-    return tuple(lines)
+    # What is masked is the same before and after; so are the ends of lines.
+    return tuple(lines) or ("(differs only in what is not shown)",)
 
 
 def masked(content: bytes) -> str:
-    """Return text with passwords of keepalived and haproxy replaced."""
-    return _SECRET_VALUES.sub(r"\1********", content.decode(errors="replace"))
+    """Return text with passwords and private keys replaced: on the host may be what others wrote."""
+    text = _PRIVATE_KEYS.sub("(private key: not shown)", content.decode(errors="replace"))
+    return _SECRET_VALUES.sub(r"\1********", text)
 
 
 def _certificate_difference(before: bytes, after: bytes) -> tuple[str, ...]:

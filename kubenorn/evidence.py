@@ -62,7 +62,16 @@ class Evidence:
 
 
 def parse_evidence(output: str) -> Evidence:
-    """Return what a verify script printed. Raises HostsWrongError when it did not run to its end."""
+    """Return what a verify script printed. Raises HostsWrongError when it did not end, or makes no sense."""
+    try:
+        return _parse(output)
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError) as error:
+        raise HostsWrongError(
+            f"the verify script's answer makes no sense ({type(error).__name__}); run again with --verbose"
+        ) from error
+
+
+def _parse(output: str) -> Evidence:
     single: dict[str, list[str]] = {}
     many: dict[str, list[list[str]]] = {}
     unit_lines: list[str] = []
@@ -115,4 +124,5 @@ def _first(status: bytes) -> dict[str, Any] | None:
         entries = json.loads(status)
     except ValueError:
         return None
-    return entries[0]["Status"] if entries else None
+    member = entries[0]["Status"] if entries else None
+    return member if member and {"member_id", "cluster_id"} <= member["header"].keys() else None

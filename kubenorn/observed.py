@@ -77,7 +77,16 @@ class ObservedHost:
 
 
 def parse_probe(output: str) -> ObservedHost:
-    """Return what a probe printed. Raises HostsWrongError when it did not run to its end."""
+    """Return what a probe printed. Raises HostsWrongError when it did not run to its end, or makes no sense."""
+    try:
+        return _parse(output)
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError) as error:
+        raise HostsWrongError(
+            f"the probe's answer makes no sense ({type(error).__name__}); run again with --verbose to see it"
+        ) from error
+
+
+def _parse(output: str) -> ObservedHost:
     single: dict[str, list[str]] = {}
     unit_lines: list[str] = []
     groups: dict[str, list[list[str]]] = {}

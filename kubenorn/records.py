@@ -41,7 +41,8 @@ class ListeningSocket:
 
 def records(output: str) -> Iterator[list[str]]:
     """Yield the fields of every record of a script's output."""
-    for line in output.splitlines():
+    # not splitlines(), which also splits at signs a program's message may have in it
+    for line in output.split("\n"):
         if line:
             yield line.split("\t")
 
@@ -64,23 +65,32 @@ def parse_units(lines: Iterable[str]) -> dict[str, UnitState]:
 def _unit(block: dict[str, str]) -> UnitState:
     return UnitState(
         name=block["Id"].removesuffix(".service"),
-        load=block["LoadState"],
-        active=block["ActiveState"],
+        load=block.get("LoadState", ""),
+        active=block.get("ActiveState", ""),
         sub=block.get("SubState", ""),
         result=block.get("Result", ""),
         enabled=block.get("UnitFileState", ""),
-        restarts=int(block.get("NRestarts") or 0),
-        main_pid=int(block.get("MainPID") or 0),
+        restarts=_count(block.get("NRestarts", "")),
+        main_pid=_count(block.get("MainPID", "")),
         needs_daemon_reload=block.get("NeedDaemonReload") == "yes",
         active_since=parse_timestamp(block.get("ActiveEnterTimestamp", "")),
         changed=parse_timestamp(block.get("StateChangeTimestamp", "")),
     )
 
 
+def _count(text: str) -> int:
+    # systemd writes "[not set]" where it has no number
+    return int(text) if text.isdigit() else 0
+
+
 def parse_timestamp(text: str) -> datetime | None:
-    """Return a time such as `Sat 2026-11-21 00:45:01.123456 UTC`; None for an empty one or `n/a`."""
-    match = re.search(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)", text)
-    return datetime.fromisoformat(f"{match[1]} {match[2]}").replace(tzinfo=UTC) if match else None
+    """Return a time such as `Sat 2026-11-21 00:45:01.123456 UTC`; None for an empty one or `n/a`.
+
+    systemd before 248 cuts it to the second. Such a time counts as the end of its second: else a unit that
+    was started half a second after a file was written would seem older than the file, on every run.
+    """
+    match = re.search(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d{1,6})?", text)
+    return datetime.fromisoformat(match[1] + (match[2] or ".999999")).replace(tzinfo=UTC) if match else None
 
 
 def parse_listener(tool: str, text: str) -> ListeningSocket | None:

@@ -102,10 +102,20 @@ def verification_tables(verification: Verification) -> RenderableType:
     return Group(_host_table(verification), _cluster_table(verification), *_failures(verification))
 
 
-def _host_table(verification: Verification) -> Table:
-    table = Table(
-        box=box.SIMPLE_HEAD, title=f"Hosts of {verification.cluster}", title_justify="left", pad_edge=False
+def _table(title: str) -> Table:
+    # Without edges and with narrow gaps three hosts with names of 20 characters fit into 80 columns.
+    return Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+        title=Text(f"\n{title}"),
+        title_justify="left",
     )
+
+
+def _host_table(verification: Verification) -> Table:
+    table = _table(f"Hosts of {verification.cluster}")
     table.add_column("Host", overflow="fold")
     for group in HOST_GROUPS:
         table.add_column(group.capitalize(), no_wrap=True)
@@ -113,11 +123,11 @@ def _host_table(verification: Verification) -> Table:
     table.add_column("Leader of", overflow="fold")
     for host, checks in verification.hosts.items():
         cells = [_cell([check for check in checks if check.group == group]) for group in HOST_GROUPS]
-        holds = Text("● here", "bold") if host in verification.vip_holders else Text("–", "dim")
+        holds = Text("●", "bold") if host in verification.vip_holders else Text("–", "dim")
         leads = [_SHORT_NAMES[leader.component] for leader in verification.leaders if leader.host == host]
         if any(check.name == "member status" and check.detail.startswith("leader") for check in checks):
             leads.insert(0, "etcd")
-        table.add_row(host, *cells, holds, "\n".join(leads) or Text("–", "dim"))
+        table.add_row(Text(host), *cells, holds, "\n".join(leads) or Text("–", "dim"))
     return table
 
 
@@ -131,15 +141,13 @@ def _cell(checks: Sequence[Check]) -> Text:
 
 
 def _cluster_table(verification: Verification) -> Table:
-    table = Table(
-        box=box.SIMPLE_HEAD, title=f"Cluster {verification.cluster}", title_justify="left", pad_edge=False
-    )
+    table = _table(f"Cluster {verification.cluster}")
     table.add_column("Check", no_wrap=True)
     table.add_column("")
     table.add_column("Seen", overflow="fold")
     for check in _summed(verification.whole):
         mark = Text("✓", "green") if check.ok else Text("✗", "bold red")
-        table.add_row(check.name, mark, check.detail)
+        table.add_row(Text(check.name), mark, Text(check.detail))
     return table
 
 
@@ -155,22 +163,26 @@ def _summed(checks: Sequence[Check]) -> list[Check]:
 
 
 def _failures(verification: Verification) -> list[RenderableType]:
-    return [
-        Text.assemble(
-            ("✗ ", "bold red"), (f"{where}: ", "bold"), f"{check.group} {check.name}: {check.detail}"
-        )
+    lines = [
+        Text.assemble(("✗ ", "bold red"), (f"{where}: ", "bold"), f"{_label(check)}: {check.detail.strip()}")
         for where, check in verification.failures()
     ]
+    return [Text(), *lines] if lines else []
+
+
+def _label(check: Check) -> str:
+    said_twice = check.group.lower() in check.name.lower()
+    return check.name if said_twice else f"{check.group} {check.name}"
 
 
 def check_table(verification: Verification) -> Table:
     """Return every single check of every host: what --verbose shows."""
-    table = Table(box=box.SIMPLE_HEAD, title="Every check", title_justify="left", pad_edge=False)
+    table = _table("Every check")
     for title in ("Host", "Check", "", "Seen"):
         table.add_column(title, overflow="fold")
     for host, checks in verification.hosts.items():
         for check in checks:
             mark = Text("✓", "green") if check.ok else Text("✗", "bold red")
-            table.add_row(host, f"{check.group}: {check.name}", mark, check.detail)
+            table.add_row(Text(host), Text(f"{check.group}: {check.name}"), mark, Text(check.detail))
         table.add_section()
     return table

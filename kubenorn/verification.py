@@ -109,7 +109,8 @@ def _service(name: str, state: UnitState | None, clock: datetime) -> Check:
     if state.enabled != "enabled":
         return Check(SERVICES, name, False, f"is active but {state.enabled or 'not enabled'}")
     since = f" for {short(clock - state.active_since)}" if state.active_since else ""
-    restarts = f", {state.restarts} restarts" if state.restarts else ""
+    times = "restart" if state.restarts == 1 else "restarts"
+    restarts = f", {state.restarts} {times}" if state.restarts else ""
     return Check(SERVICES, name, True, f"active{since}{restarts}")
 
 
@@ -195,7 +196,7 @@ def _leader(component: str, evidence: Mapping[str, Evidence]) -> Leader | None:
                 # HOSTNAME_UUID, see cmd/kube-scheduler/app/server.go
                 host=hostnames.get(holder.rpartition("_")[0]),
                 age=max(timedelta(), seen.clock - _time(record["renewTime"])),
-                held_for=seen.clock - _time(record["acquireTime"]),
+                held_for=seen.clock - _time(record.get("acquireTime") or record["renewTime"]),
                 transitions=int(record.get("leaseTransitions", record.get("leaderTransitions", 0)) or 0),
             )
     return None
@@ -206,7 +207,7 @@ def _election_record(found: dict[str, object]) -> dict[str, str]:
     if isinstance(spec := found.get("spec"), dict):
         return spec
     metadata = found.get("metadata")
-    annotations = metadata.get("annotations", {}) if isinstance(metadata, dict) else {}
+    annotations = (metadata.get("annotations") or {}) if isinstance(metadata, dict) else {}
     try:
         loaded = json.loads(annotations.get("control-plane.alpha.kubernetes.io/leader", "{}"))
     except ValueError:

@@ -21,6 +21,7 @@ NO_NETWORK = "is not an IPv4 network, such as 10.254.0.0/16."
 NO_DNS_NAME = "is not a DNS name (letters, digits and - in labels of 1 to 63 characters, RFC 1123)"
 DOT = "ends in a dot; X.509 DNS names have no trailing dot, remove it."
 NO_RANGE = "is not a port range; write FIRST-LAST, such as 30000-32767."
+WRONG_TYPES: tuple[Any, ...] = (None, [], "geheim", 5)
 MASTER = {"groups": ["production"], "data": {"role": "master"}}
 
 
@@ -268,14 +269,14 @@ SINGLE: dict[str, tuple[dict[str, Any], str]] = {
     **{
         f"{key} is {value!r}": ({f"cluster.{key}": value}, f"{CLUSTER}.{key} {NO_MAPPING}")
         for key in ("vrrp", "pki", "binaries", "etcd", "haproxy", "extra_arguments", "directories")
-        for value in (None, [], "geheim", 5)
+        for value in WRONG_TYPES
     },
     **{
         f"cluster is {value!r}": (
             {"groups.production.data": {"cluster": value}},
             f"{CLUSTER} {NO_MAPPING}",
         )
-        for value in (None, [], ["geheim"], "geheim", 5)
+        for value in (*WRONG_TYPES, ["geheim"])
     },
     "statistics in one word": (
         {"cluster.haproxy": {"statistics": "admin:geheim"}},
@@ -335,7 +336,7 @@ SINGLE: dict[str, tuple[dict[str, Any], str]] = {
             f"hosts.yaml: m1.data.{key} {NO_MAPPING}",
         )
         for key in ("master", "ssh")
-        for value in ([], "x", 5)
+        for value in WRONG_TYPES[1:]
     },
     "two clusters": (
         {
@@ -415,7 +416,7 @@ SINGLE: dict[str, tuple[dict[str, Any], str]] = {
     "SSH port as text": ({"hosts.m1.port": "22"}, "hosts.yaml: m1.port = '22' is not a whole number."),
     **{
         f"data is {value!r}": ({"hosts.m1.data": value}, "hosts.yaml: m1.data is not a mapping.")
-        for value in ([], [1], "geheim", 5, False)
+        for value in (*WRONG_TYPES[1:], [1], False)
     },
     "data of a group": ({"groups.production.data": []}, "groups.yaml: production.data is not a mapping."),
     "data of the defaults": ({"defaults.data": "x"}, "defaults.yaml: data is not a mapping."),
