@@ -32,6 +32,8 @@ from tasks.verify_host import verify_host
 
 SETTLE_SECONDS = 60
 """How long a cluster may take, once its units are active, to elect leaders and take the VIP."""
+GLANCE_SECONDS = 5
+"""How long a cluster that was not changed is given, for what is in motion by itself."""
 SETTLE_PAUSE_SECONDS = 0.5
 
 
@@ -50,6 +52,8 @@ class Deployment:
     plans: dict[str, HostPlan] = field(default_factory=dict)
     objects: dict[str, list[tuple[ApiObject, str]]] = field(default_factory=dict)
     """By cluster: what the API lacks, and why."""
+    changed: bool = False
+    """Whether this run has changed something on a host."""
 
     def selected(self, cluster: Cluster) -> list[str]:
         """Return the selected hosts of a cluster."""
@@ -154,6 +158,7 @@ class Deployment:
         hosts = [host for host, plan in self.plans.items() if not plan.empty]
         if not hosts:
             return
+        self.changed = True
         with phase("Apply", total=len(hosts), bytes_shown=True) as shown:
             outcome = self._run(
                 apply_plan,
@@ -189,7 +194,7 @@ class Deployment:
 
             attempts = Retrying(
                 retry=retry_if_result(lambda found: not settled(found)),
-                stop=stop_after_delay(SETTLE_SECONDS),
+                stop=stop_after_delay(SETTLE_SECONDS if self.changed else GLANCE_SECONDS),
                 wait=wait_fixed(SETTLE_PAUSE_SECONDS),
                 retry_error_callback=lambda state: state.outcome and state.outcome.result(),
             )

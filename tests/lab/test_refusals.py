@@ -102,7 +102,7 @@ def test_a_binary_of_another_version_is_refused_before_the_old_one_is_replaced(
         (folder / file.name).symlink_to(file)
     wrong = folder / "kube-controller-manager"
     wrong.unlink()
-    shutil.copy(folder / "etcdctl", wrong)
+    shutil.copy(folder / "etcd", wrong)
     with wrong.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     binaries = {"source": str(folder), "checksums": {wrong.name: f"sha256:{digest}"}}
