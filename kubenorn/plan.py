@@ -192,7 +192,10 @@ def _unit_action(
 
     A change of what it reads; or a last run that died between copy and restart, which shows in an input
     younger than the unit's last start (for a configuration the unit can reload: its last state change).
+    A package that is installed now may start its unit with its own configuration: so that is a restart.
     """
+    if unit.name in desired.packages and unit.name not in observed.programs:
+        return UnitAction(unit.name, Action.RESTART, "is installed now")
     state = observed.units.get(unit.name)
     if state is None or not state.is_active:
         return UnitAction(unit.name, Action.START, f"is {state.active if state else 'unknown'}")
