@@ -14,6 +14,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.text import Text
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -56,7 +57,7 @@ class Phase:
 @contextmanager
 def phase(title: str, total: float | None = None, *, bytes_shown: bool = False) -> Iterator[Phase]:
     """Show a phase while it runs, then leave one line: a mark, its title, a remark, the seconds it took."""
-    columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24)]
+    columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=24)]
     if bytes_shown:
         columns.append(DownloadColumn())
     began = time.monotonic()
@@ -70,7 +71,13 @@ def phase(title: str, total: float | None = None, *, bytes_shown: bool = False) 
             yield current
         except BaseException:
             progress.stop()
-            console.print(f"[red]✗[/red] {title}  [dim]{time.monotonic() - began:.1f} s[/dim]")
+            _print_result("✗", "red", title, "", began)
             raise
-    remark = f"  {current.remark}" if current.remark else ""
-    console.print(f"[green]✓[/green] {title}{remark}  [dim]{time.monotonic() - began:.1f} s[/dim]")
+    _print_result("✓", "green", title, current.remark, began)
+
+
+def _print_result(mark: str, colour: str, title: str, remark: str, began: float) -> None:
+    # Not markup: a remark may hold what a host said.
+    seconds = f"  {time.monotonic() - began:.1f} s"
+    text = f" {title}  {remark}" if remark else f" {title}"
+    console.print(Text.assemble((mark, colour), text, (seconds, "dim")))
