@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -23,8 +24,9 @@ def systemd_quote(text: str) -> str:
     return escaped if re.fullmatch(r"[^\s;'\"\\]+", text) else f'"{escaped}"'
 
 
+@cache
 def environment() -> Environment:
-    """Return the environment every template is rendered in."""
+    """Return the environment every template is rendered in; one, so that each is compiled once."""
     result = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,

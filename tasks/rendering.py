@@ -2,18 +2,11 @@
 
 import logging
 from collections.abc import Mapping
-from functools import cache
 
-from jinja2 import Environment
 from nornir.core.task import Task
 from nornir_jinja2.plugins.tasks import template_file
 
 from kubenorn.render import Render, environment
-
-
-@cache
-def _environment() -> Environment:
-    return environment()
 
 
 def renderer(task: Task) -> Render:
@@ -25,7 +18,7 @@ def renderer(task: Task) -> Render:
             name=name,
             severity_level=logging.DEBUG,
             template=name,
-            jinja_env=_environment(),
+            jinja_env=environment(),
             **variables,
         )
         text = str(result.result)
