@@ -15,6 +15,9 @@ from tasks.endpoint import Endpoint
 CHANNEL_PROHIBITED = 1
 """SSH_OPEN_ADMINISTRATIVELY_PROHIBITED of RFC 4254: the jump host's sshd forwards nothing."""
 
+NO_ANSWER = ("banner", "No existing session")
+"""What paramiko says when a connection was accepted and nothing follows, whichever of its limits ends first."""
+
 
 class HostKeyRefusedError(paramiko.SSHException):
     """The host showed a key that known_hosts does not hold, or holds as revoked."""
@@ -138,7 +141,7 @@ def _connection_problem(causes: list[BaseException], attempt: Attempt) -> str | 
             return _forwarding_sentence(cause)
         if (isinstance(cause, OSError) and cause.strerror) or isinstance(cause, TimeoutError):
             return _system_sentence(cause, attempt)
-        if isinstance(cause, EOFError) or "banner" in str(cause):
+        if isinstance(cause, EOFError) or any(words in str(cause) for words in NO_ANSWER):
             return (
                 f"accepts connections on port {attempt.endpoint.port}, but no SSH server answered within "
                 f"{attempt.timeout:g} s; check that it is sshd's port, and look at the host's console"

@@ -191,6 +191,7 @@ FAILURES: list[tuple[Exception, dict[str, object], str]] = [
         r"the name 10\.0\.0\.1 cannot be resolved; check hostname",
     ),
     (paramiko.SSHException("Error reading SSH protocol banner"), {}, "no SSH server answered within 10 s"),
+    (paramiko.SSHException("No existing session"), {}, "no SSH server answered within 10 s"),
     (paramiko.ChannelException(1, "Prohibited"), {}, "does not forward"),
     (paramiko.ChannelException(2, "Connect failed"), {}, "jump host cannot connect to it"),
     (EOFError(), {"proxy_complaint": "nc: bad host"}, r"ProxyCommand fails \(nc: bad host\)"),
