@@ -62,11 +62,14 @@ class RunJournal:
 
         Raises InputWrongError only when the folder itself cannot be read; without a folder there are no runs.
         """
-        return [self._load(path) for path in reversed(self._files())]
+        found = (self._load(path) for path in reversed(self._files()))
+        return [each for each in found if each is not None]
 
-    def _load(self, path: Path) -> RunRecord | DamagedRecord:
+    def _load(self, path: Path) -> RunRecord | DamagedRecord | None:
         try:
             record = record_from_json(path.read_bytes())
+        except FileNotFoundError:  # removed just now, as one of the oldest
+            return None
         except OSError as error:
             return DamagedRecord(path.stem, error.strerror or "cannot be read")
         except ValueError as error:
