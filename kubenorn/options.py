@@ -28,6 +28,10 @@ FilterOption = Annotated[
 JsonOption = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the same facts as JSON.")
 ]
+JunitOption = Annotated[
+    Path | None,
+    typer.Option("--junit", metavar="FILE", help="Write hosts and checks as JUnit XML, for CI."),
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before changing anything.")]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="Every check and result, and tracebacks of errors.")

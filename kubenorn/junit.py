@@ -1,0 +1,116 @@
+"""JUnit XML of a run, for what shows test results: a suite a host, and one for the cluster."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+
+from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+from kubenorn.errors import InputWrongError
+from kubenorn.files import write_atomically
+from kubenorn.run_record import HostResult, HostState, Outcome, RunRecord
+from kubenorn.verification import Verification
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_GOOD = {HostState.UNCHANGED, HostState.CHANGED}
+_RUNS_WELL = {Outcome.OK, Outcome.RUNNING}
+
+
+def run_junit(
+    records: Sequence[RunRecord], verifications: Sequence[Verification] = (), *, step: str = "apply"
+) -> bytes:
+    """Return JUnit XML of the records of one run, one a cluster, and of what verification saw.
+
+    Each host has a testcase `step`, which is skipped where nothing was begun; the cluster has one called
+    `run`, so that a run that was refused is not all green. Times are in seconds.
+    """
+    seen = {each.cluster: each for each in verifications}
+    document = JUnitXml("kubenorn")
+    for record in records:
+        verification = seen.get(record.cluster)
+        for suite in _suites(record, verification, step):
+            # add_testsuite would compare it with all others, to merge those that look alike
+            document.append(suite)  # type: ignore[no-untyped-call]
+    document.update_statistics()  # type: ignore[no-untyped-call]
+    content = BytesIO()
+    document.write(content)
+    return content.getvalue()
+
+
+def _suites(record: RunRecord, verification: Verification | None, step: str) -> Iterator[TestSuite]:
+    hosts = verification.hosts if verification else {}
+    for host in {**record.results, **hosts}:
+        name = f"{record.cluster}.{host}"
+        cases = [_applied(name, step, record.results[host])] if host in record.results else []
+        cases += [_checked(name, c.group, c.name, c.ok, c.detail) for c in hosts.get(host, ())]
+        yield _suite(record, name, host, cases)
+    whole = verification.whole if verification else ()
+    cases = [_checked(record.cluster, c.group, c.name, c.ok, c.detail) for c in whole]
+    yield _suite(record, record.cluster, record.who.controller, [_run(record), *cases])
+
+
+def _suite(record: RunRecord, name: str, hostname: str, cases: Sequence[TestCase]) -> TestSuite:
+    suite = TestSuite(_xml(name))
+    suite.hostname = _xml(hostname)
+    # The schema has times of day without a zone: UTC.
+    suite.timestamp = record.started.strftime("%Y-%m-%dT%H:%M:%S")
+    for key, value in (("runbook", record.runbook), ("run", record.id), ("dry run", str(record.dry_run))):
+        suite.add_property(key, _xml(value))
+    suite.add_testcases(list(cases))
+    return suite
+
+
+def _case(suite: str, name: str, seconds: float = 0.0) -> TestCase:
+    return TestCase(_xml(name), classname=_xml(suite), time=round(seconds, 3))
+
+
+def _failed(case: TestCase, kind: str, detail: str) -> TestCase:
+    failure = Failure(_xml(detail.partition("\n")[0]), kind)
+    failure.text = _xml(detail)
+    case.result = [failure]
+    return case
+
+
+def _applied(suite: str, step: str, result: HostResult) -> TestCase:
+    case = _case(suite, step, result.seconds)
+    if result.state is HostState.NOT_BEGUN:
+        case.result = [Skipped(_xml(result.detail or result.state))]
+    elif result.state not in _GOOD:
+        return _failed(case, result.state.value, result.detail or result.state)
+    return case
+
+
+def _checked(suite: str, group: str, name: str, ok: bool, detail: str) -> TestCase:
+    case = _case(suite, f"{group}: {name}")
+    return case if ok else _failed(case, group, detail)
+
+
+def _run(record: RunRecord) -> TestCase:
+    case = _case(record.cluster, "run", record.seconds or 0.0)
+    if record.outcome in _RUNS_WELL:
+        return case
+    said = [f"{record.outcome}, exit code {record.exit_code}", *record.remarks]
+    return _failed(case, record.outcome.value, "\n".join(said))
+
+
+def _xml(text: str) -> str:
+    """Return the text without the characters XML 1.0 cannot hold: hosts say what they like."""
+    return _NOT_XML.sub("�", text)
+
+
+def check_junit_path(path: Path | None) -> None:
+    """Raise InputWrongError when the file could not be written later: better told before a run than after."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise InputWrongError(f"--junit {path}: is a folder; name a file.")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputWrongError(f"--junit {path}: there is no folder {path.parent} to write into.")
+
+
+def write_junit(path: Path | None, content: bytes) -> None:
+    """Write the XML, readable for everyone; nothing without a path. Raises InputWrongError when it cannot be."""
+    if path is not None:
+        write_atomically(path, content, mode=0o644)
