@@ -81,6 +81,7 @@ SECRETS = (
     MARKER.lower(),
     base64.b64encode(MARKER.encode().ljust(32, b"-")).decode()[:12],
     base64.b64encode(f"{MARKER} key of admin\n".encode()).decode()[:12],
+    base64.b64encode(MARKER.lower().encode()).decode()[:12],
 )
 """What the secrets of the material look like in clear text and in base64."""
 

@@ -1,9 +1,8 @@
 """Inventory folders as operators write them, right or wrong."""
 
+import json
 from pathlib import Path
 from typing import Any
-
-from ruamel.yaml import YAML
 
 from kubenorn.errors import InputWrongError
 from tasks.session import Session, open_session
@@ -50,12 +49,9 @@ def write_inventory(folder: Path, changes: dict[str, Any]) -> Path:
         else:
             parent[keys[-1]] = value
     for name, content in files.items():
-        file = folder / f"{name}.yaml"
-        if isinstance(content, str | bytes):
-            file.write_bytes(content.encode() if isinstance(content, str) else content)
-        else:
-            with file.open("w") as stream:
-                YAML().dump(content, stream)
+        # JSON is YAML too, and written a hundred times as fast
+        text = content if isinstance(content, str | bytes) else json.dumps(content).replace("NaN", ".nan")
+        (folder / f"{name}.yaml").write_bytes(text.encode() if isinstance(text, str) else text)
     return folder / "config.yaml"
 
 

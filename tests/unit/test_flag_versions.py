@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kubenorn.flags import FLAGS, FlagContext, command_line
@@ -187,6 +187,9 @@ TEXT = st.text(
 )
 
 
+@example(
+    ["--flag=100%", "--flag=$HOME ${HOME}", "--flag=%%$$", '--flag=say "it\'s"', "--flag=a\\", "--flag= "]
+)
 @given(st.lists(TEXT.map(lambda text: f"--flag={text}"), max_size=4))
 def test_systemd_reads_every_value_back_as_it_was(words: list[str]) -> None:
     assert systemd_words(" ".join(map(systemd_quote, words))) == words

@@ -52,12 +52,39 @@ def with_unit(name: str, **changes: Any) -> ObservedHost:
     return replace(OBSERVED, units={**OBSERVED.units, name: a_unit(name, **changes)})
 
 
+API, MANAGER, SCHEDULER = "kube-apiserver", "kube-controller-manager", "kube-scheduler"
+READERS = {
+    "/etc/kubernetes/pki/ca.pem": {API, MANAGER, SCHEDULER},
+    "/etc/kubernetes/pki/ca-key.pem": {MANAGER},
+    "/etc/kubernetes/pki/service-account-key.pem": {API, MANAGER},
+    "/etc/kubernetes/pki/kube-controller-manager-": {MANAGER},
+    "/etc/kubernetes/pki/kube-scheduler-": {SCHEDULER},
+    "/etc/kubernetes/pki/etcd-health-check-client": set(),
+    "/etc/kubernetes/pki/": {API},
+    "/etc/etcd/pki/": {"etcd"},
+    "/etc/kubernetes/encryption-configuration.yaml": {API},
+    "/etc/kubernetes/audit-policy.yaml": {API},
+    "/etc/kubernetes/kube-controller-manager.kubeconfig": {MANAGER},
+    "/etc/kubernetes/kube-scheduler.kubeconfig": {SCHEDULER},
+    "/root/.kube/config": set(),
+    "/etc/haproxy/": {"haproxy"},
+    "/etc/keepalived/": {"keepalived"},
+    "/etc/tmpfiles.d/": set(),
+    "/etc/systemd/system/etcd.service": {"etcd"},
+    "/etc/systemd/system/kube-apiserver.service": {API},
+    "/etc/systemd/system/kube-controller-manager.service": {MANAGER},
+    "/etc/systemd/system/kube-scheduler.service": {SCHEDULER},
+    "/etc/systemd/system/haproxy.service.d/": {"haproxy"},
+    "/etc/systemd/system/keepalived.service.d/": {"keepalived"},
+}
+"""By the beginning of a path, the first that fits: which units must take a file anew."""
+
+
 def expected_actions(file: ManagedFile) -> dict[str, Action]:
-    """Return what each unit needs when `file` changes: told apart from the code's own rule, by path."""
-    by_drop_in = {drop_in("haproxy"): "haproxy", drop_in("keepalived"): "keepalived"}
-    if file.path in by_drop_in:
-        return {by_drop_in[file.path]: RESTARTED}
-    return {u: RELOADED if u in {"haproxy", "keepalived"} else RESTARTED for u in file.units}
+    """Return what each unit needs when `file` changes: told apart from the code's own rule."""
+    readers = next(units for begin, units in READERS.items() if str(file.path).startswith(begin))
+    in_place = {"haproxy", "keepalived"} if not str(file.path).startswith("/etc/systemd/") else set()
+    return {unit: RELOADED if unit in in_place else RESTARTED for unit in readers}
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -58,7 +58,10 @@ def changed_everywhere(desired: DesiredHost) -> Any:
 
 def test_the_material_has_what_is_looked_for() -> None:
     sent = b"".join(f.content for f in a_desired_host(**CHANGES, kubernetes_version="1.8.4").files).decode()
-    assert set(leaks(sent)) == {*SECRETS, *PASSWORDS}
+    assert set(leaks(sent)) == {*SECRETS[:-1], *PASSWORDS}
+    secret = desired_token_secret(a_cluster(), material())
+    assert secret is not None
+    assert leaks(json.dumps(secret.manifest)) == [SECRETS[-1]]
 
 
 @pytest.mark.parametrize("version", ["1.8.4", "1.20.2"])
