@@ -187,5 +187,8 @@ def _ending(error: BaseException | None, *, touched: bool) -> tuple[Outcome, int
         return Outcome.INTERRUPTED, ExitCode.INTERRUPTED, []
     if isinstance(error, KubenornError):
         refused = isinstance(error, InputWrongError) and not touched
-        return (Outcome.REFUSED if refused else Outcome.FAILED), error.exit_code, str(error).splitlines()
+        outcome = Outcome.REFUSED if refused else Outcome.FAILED
+        if error.exit_code is ExitCode.INTERRUPTED:
+            outcome = Outcome.INTERRUPTED
+        return outcome, error.exit_code, str(error).splitlines()
     return Outcome.FAILED, ExitCode.HOSTS_WRONG, [f"unexpected {type(error).__name__}: {error}"]
