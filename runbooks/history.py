@@ -56,7 +56,8 @@ def history(
 
     [bold]Exit codes[/bold]  0 as asked; 2 the input is wrong, or there is no such run.
     """
-    session = open_session(config, filters or ["role=master"])
+    # Runs are of masters: whatever else the filters select has no part in them.
+    session = open_session(config, [*(filters or []), "role=master"])
     runs: Runs = {
         cluster.name: RunJournal(runs_folder(session.artifacts, cluster.name)).load_all()
         for cluster in session.clusters
