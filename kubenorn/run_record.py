@@ -138,10 +138,19 @@ def record_from_json(content: bytes) -> RunRecord:
 
 
 def new_record(
-    runbook: str, cluster: str, hosts: Iterable[str], arguments: Sequence[str], *, dry_run: bool = False
+    runbook: str,
+    cluster: str,
+    hosts: Iterable[str],
+    arguments: Sequence[str],
+    *,
+    dry_run: bool = False,
+    started: datetime | None = None,
 ) -> RunRecord:
-    """Return the record of a run that starts now on `hosts`; `arguments` as the operator wrote them."""
-    now = datetime.now(UTC)
+    """Return the record of a run on `hosts`; `arguments` as the operator wrote them.
+
+    It starts now unless `started` is given: a run on several clusters has the same id in each.
+    """
+    now = started or datetime.now(UTC)
     return RunRecord(
         id=run_id(now),
         cluster=cluster,

@@ -30,6 +30,7 @@ _STATES = {
 }
 _GRAVE = (HostState.FAILED, HostState.ROLLED_BACK, HostState.NOT_REACHED)
 _NAMED_HOSTS = 3
+_HOSTS_WIDTH = 14
 
 
 def runs_table(cluster: str, runs: Sequence[RunRecord | DamagedRecord]) -> Table:
@@ -45,7 +46,7 @@ def runs_table(cluster: str, runs: Sequence[RunRecord | DamagedRecord]) -> Table
         table.add_row(
             _two(local_time(run.started), run.id),
             _two(_person(run.who), run.runbook),
-            Text(_some(list(run.results))),
+            Text(_hosts(list(run.results))),
             Text(happened(run)),
             _two(Text(run.outcome, _STYLES[run.outcome]), duration(run.seconds)),
         )
@@ -107,6 +108,12 @@ def _table(title: str) -> Table:
 
 def _two(first: str | Text, second: str) -> Text:
     return Text.assemble(first, "\n", (second, "dim"))
+
+
+def _hosts(names: Sequence[str]) -> str:
+    """Return the names where they fit on a line, else how many there are: one run shown whole names them."""
+    joined = ", ".join(names)
+    return joined if len(names) == 1 or len(joined) <= _HOSTS_WIDTH else f"{len(names)} hosts"
 
 
 def _some(names: Sequence[str]) -> str:

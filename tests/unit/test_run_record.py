@@ -37,8 +37,8 @@ MOMENT = datetime(2026, 11, 21, 2, 15, 7, 123999, tzinfo=UTC)
 
 
 def a_record(moment: datetime = MOMENT, outcome: Outcome = Outcome.OK) -> RunRecord:
-    record = new_record("deploy", "lab", ["m1", "m2"], ["--filter", "role=master"])
-    record.id, record.started = run_id(moment), moment
+    record = new_record("deploy", "lab", ["m1", "m2"], ["--filter", "role=master"], started=moment)
+    assert (record.id, record.started) == (run_id(moment), moment)
     record.finish(outcome, 0, moment + timedelta(seconds=3))
     return record
 
