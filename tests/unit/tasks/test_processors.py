@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+import time
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -17,6 +18,7 @@ from nornir.core.task import Result, Task
 from kubenorn.errors import HostsUnreachableError, HostsWrongError
 from kubenorn.run_journal import RunJournal
 from kubenorn.run_record import HostResult, HostState, RunRecord
+from tasks import processors
 from tasks.processors import RunRecorder
 
 SECRET = "s3same"
@@ -175,6 +177,26 @@ def test_many_hosts_at_once_lose_no_result(tmp_path: Path) -> None:
     wired = a_nornir(tmp_path, names).with_processors([RunRecorder(journal(tmp_path), runbook="mine")])
     wired.run(task=together)
     assert states(recorded(tmp_path)) == dict.fromkeys(names, "changed")
+
+
+def test_one_thread_at_a_time_writes_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, most = threading.Semaphore(1), []
+
+    def update(self: RunJournal, record: RunRecord) -> None:
+        alone = inside.acquire(blocking=False)
+        most.append(alone)
+        time.sleep(0.002)
+        if alone:
+            inside.release()
+
+    monkeypatch.setattr(RunJournal, "update", update)
+    monkeypatch.setattr(processors, "_SAVE_SECONDS", 0)
+    wired = a_nornir(tmp_path, tuple(f"h{n}" for n in range(40))).with_processors(
+        [RunRecorder(journal(tmp_path), runbook="mine")]
+    )
+    wired.run(task=mixed)
+    assert len(most) > 40
+    assert all(most)
 
 
 def test_junit(nornir: Nornir, tmp_path: Path) -> None:
