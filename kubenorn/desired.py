@@ -20,6 +20,7 @@ from kubenorn.layout import (
     ETCD_USER,
     HAPROXY_CONFIGURATION,
     HAPROXY_DOWN_FILE,
+    HAPROXY_STATISTICS_SOCKET,
     KEEPALIVED_CONFIGURATION,
     KUBERNETES_BINARIES,
     TMPFILES,
@@ -85,6 +86,9 @@ class ManagedBinary:
     sha256: str
     version: str
     units: tuple[str, ...] = ()
+    mode: int = 0o755
+    owner: str = "root"
+    group: str = "root"
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,11 @@ class DesiredHost:
 
     def limited_to(self, parts: frozenset[Part]) -> "DesiredHost":
         """Return the desired state of these parts only; what is left out is left as it is on the host."""
+        writes = parts & {Part.PKI, Part.CONFIGURATION}
         return replace(
             self,
+            users=self.users if writes else (),
+            directories=self.directories if writes else (),
             packages=self.packages if Part.PACKAGES in parts else (),
             files=tuple(file for file in self.files if file.part in parts),
             binaries=self.binaries if Part.BINARIES in parts else (),
@@ -296,7 +303,12 @@ class _Builder:
         yield self._rendered(
             HAPROXY_CONFIGURATION / "haproxy.cfg",
             "haproxy.cfg.j2",
-            variables | {"ca_file": ca_file, "health_check_file": health_check_file},
+            variables
+            | {
+                "ca_file": ca_file,
+                "health_check_file": health_check_file,
+                "statistics_socket": HAPROXY_STATISTICS_SOCKET,
+            },
             "haproxy",
             mode=0o600,
         )

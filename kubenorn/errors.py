@@ -27,6 +27,16 @@ class HostsWrongError(KubenornError):
     """Something on the hosts is not as it should be."""
 
 
+class RolledBackError(HostsWrongError):
+    """A host did not become ready with what was changed, and is as it was before."""
+
+
+class InterruptedByOperatorError(KubenornError):
+    """The operator (or systemd, or a scheduler) asked the run to stop, and it did so between two hosts."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
 class InputWrongError(KubenornError):
     """Settings, files or arguments are wrong; nothing was touched. May hold several problems, one a line."""
 

@@ -172,6 +172,9 @@ def _apiserver_flags() -> Iterator[Flag]:
     yield flag("proxy-client-key-file", _key("front-proxy-client"))
     # Masters of plain binaries need not run kube-proxy: aggregated APIs are asked at their endpoints.
     yield flag("enable-aggregator-routing", _constant("true"))
+    # While it stops, kube-apiserver goes on serving but says it is not ready: for longer than haproxy needs to
+    # notice (inter 2s fall 2), so that no new connection meets a closed port. First accepted in 1.16.
+    yield flag("shutdown-delay-duration", _constant("6s"), since=(1, 16))
     yield flag("audit-log-path", lambda c: c.layout.logs / "audit.log")
     yield flag("audit-policy-file", lambda c: c.layout.audit_policy)
     yield flag("audit-log-maxage", _constant(30))

@@ -15,6 +15,10 @@ STATE = PurePosixPath("/var/lib/kubenorn")
 """What the project itself keeps on a host: staging and change sets."""
 DIGESTS = STATE / "digests"
 """Which file each binary was when it was put in place, and its digest; see templates/probe.sh.j2."""
+HAPROXY_STATISTICS_SOCKET = PurePosixPath("/run/haproxy-statistics.sock")
+"""Where haproxy tells root on its own host how it sees the kube-apiservers."""
+CHANGE_SETS = STATE / "change-sets"
+"""What each run replaced, for roll-back; a folder a run."""
 HAPROXY_DOWN_FILE = PurePosixPath("/run/kubenorn/haproxy-down")
 """0 while haproxy runs, 1 after it stopped: written by haproxy's unit, watched by keepalived."""
 

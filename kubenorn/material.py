@@ -71,6 +71,7 @@ class ClusterMaterial:
     changes: tuple[str, ...]
     """One line a thing made or reissued: what, for whom, and why."""
     notices: tuple[str, ...]
+    ca: bytes
 
 
 def ensure_material(
@@ -90,6 +91,7 @@ def ensure_material(
         hosts={master.name: _host_material(cluster, master.name, pki, secrets) for master in cluster.masters},
         changes=(*created, *(f"{c.path} {c.action} ({c.reason})" for c in pki.changes)),
         notices=pki.notices,
+        ca=pki.authorities[CA].certificate_pem,
     )
 
 

@@ -47,6 +47,17 @@ AskSudoPasswordOption = Annotated[
     bool,
     typer.Option("--ask-sudo-password", help="Ask for the sudo password (or set KUBENORN_SUDO_PASSWORD)."),
 ]
+SerialOption = Annotated[
+    str,
+    typer.Option(
+        "--serial",
+        metavar="N|N%",
+        help="How many masters of a running cluster are changed at once; etcd members always go one by one.",
+    ),
+]
+BreakLockOption = Annotated[
+    bool, typer.Option("--break-lock", help="Take the hosts' lock from a run that is cut off or dead.")
+]
 DEFAULT_CONFIG = Path("config.yaml")
 
 

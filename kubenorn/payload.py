@@ -5,12 +5,20 @@ import io
 import shlex
 import tarfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from kubenorn.desired import ManagedBinary, ManagedFile
-from kubenorn.layout import DIGESTS, HAPROXY_CONFIGURATION, KEEPALIVED_CONFIGURATION, STATE, TMPFILES, UNITS
+from kubenorn.layout import (
+    CHANGE_SETS,
+    DIGESTS,
+    HAPROXY_CONFIGURATION,
+    KEEPALIVED_CONFIGURATION,
+    STATE,
+    TMPFILES,
+    UNITS,
+)
 from kubenorn.plan import Action, HostPlan
 from kubenorn.render import Render
 
@@ -18,6 +26,9 @@ READY_SECONDS = 180
 """How long a host's units may take to become active; three members' first start waits for the slowest."""
 RESTART_LIMIT = 10
 """A unit that systemd had to restart this often while it was waited for will not become ready."""
+
+KEPT_CHANGE_SETS = 5
+"""How many runs can be rolled back, one after the other."""
 
 RECEIVE = (
     f"umask 077; mkdir -p {STATE} && cd {STATE} && exec 9>lock || exit 74; flock -n 9 || exit 75; "
@@ -32,8 +43,8 @@ ANOTHER_RUN_STATUS = 75
 class Payload:
     """The stream's parts: the script and small files in memory, compressed binaries on disk."""
 
-    script: str
-    files: Mapping[str, bytes]
+    script: str = field(repr=False)
+    files: Mapping[str, bytes] = field(repr=False)
     binaries: Mapping[str, Path]
 
     @property
@@ -63,11 +74,20 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
 
 
 def build_payload(
-    plan: HostPlan, *, package_manager: str | None, zstd: bool, compressed: Mapping[str, Path], render: Render
+    plan: HostPlan,
+    *,
+    run_id: str,
+    roll_back: bool,
+    package_manager: str | None,
+    zstd: bool,
+    compressed: Mapping[str, Path],
+    render: Render,
 ) -> Payload:
     """Return what applies `plan`.
 
-    `compressed` are the compressed binaries by name, zstd's or gzip's as `zstd` says the host can read.
+    What is replaced is kept on the host in a change set called `run_id`; with `roll_back` it is put back by
+    itself when a unit does not become active. `compressed` are the compressed binaries by name, zstd's or
+    gzip's as `zstd` says the host can read.
     """
     names = {file.path: f"{index:03d}" for index, file in enumerate(plan.files)}
     wait_for = [a.unit for a in plan.unit_actions]
@@ -80,6 +100,10 @@ def build_payload(
             "directories": plan.directories,
             "binaries": [_binary(b) for b in plan.binaries],
             "zstd": zstd,
+            "roll_back": roll_back,
+            "change_set": CHANGE_SETS / run_id,
+            "change_sets": CHANGE_SETS,
+            "kept_change_sets": KEPT_CHANGE_SETS,
             "digests": DIGESTS,
             "files": [_file(f, names[f.path]) for f in plan.files],
             "permissions": plan.permissions,
@@ -94,9 +118,20 @@ def build_payload(
     )
     return Payload(
         script=script,
-        files={f"payload/{names[f.path]}": f.content for f in plan.files},
+        files={
+            "rollback.sh": render("rollback.sh.j2", {"deadline_seconds": READY_SECONDS}).encode(),
+            "units": "".join(f"{action}\t{unit}\n" for action, unit in _undoing(plan)).encode(),
+            **{f"payload/{names[f.path]}": f.content for f in plan.files},
+        },
         binaries={f"binaries/{b.name}": compressed[b.name] for b in plan.binaries},
     )
+
+
+def _undoing(plan: HostPlan) -> Iterator[tuple[str, str]]:
+    """Yield what roll-back does with each unit that was touched: what was stopped before is stopped again."""
+    for action in plan.unit_actions:
+        before = {Action.START: "stop", Action.RESTART: "restart", Action.RELOAD: "reload"}
+        yield before[action.action], action.unit
 
 
 def _binary(binary: ManagedBinary) -> dict[str, object]:
@@ -132,8 +167,8 @@ def _validation(path: PurePosixPath, payload: str) -> str | None:
         return f"keepalived -t -f {new}"
     if path.parent == UNITS:
         # systemd-analyze takes the unit's name from the file's
-        copy = f"units/{path.name}"
-        return f"mkdir -p units && cp payload/{payload} {copy} && systemd-analyze verify {copy}"
+        copy = f"verify/{path.name}"
+        return f"mkdir -p verify && cp payload/{payload} {copy} && systemd-analyze verify {copy}"
     return None
 
 

@@ -55,7 +55,7 @@ class HostPlan:
     directories: tuple[ManagedDirectory, ...]
     binaries: tuple[ManagedBinary, ...]
     files: tuple[ManagedFile, ...]
-    permissions: tuple[ManagedFile, ...]
+    permissions: tuple[ManagedFile | ManagedBinary, ...]
     """Files whose content is right but whose mode or owner is not."""
     daemon_reload: bool
     enable: tuple[str, ...]
@@ -65,7 +65,7 @@ class HostPlan:
     @property
     def empty(self) -> bool:
         """Whether the host is as desired."""
-        return not self.changes and not self.daemon_reload
+        return not self.changes
 
 
 def plan_host(desired: DesiredHost, observed: ObservedHost) -> HostPlan:
@@ -76,12 +76,13 @@ def plan_host(desired: DesiredHost, observed: ObservedHost) -> HostPlan:
     binaries = [(b, reason) for b in desired.binaries if (reason := _binary_reason(b, observed))]
     files = [(f, reason) for f in desired.files if (reason := _content_reason(f, observed.files.get(f.path)))]
     changed_paths = {f.path for f, _ in files}
-    permissions = [
-        (f, reason)
-        for f in desired.files
-        if f.path not in changed_paths and (reason := _permission_reason(f, observed.files[f.path]))
-    ]
     changed = changed_paths | {b.path for b, _ in binaries}
+    things: tuple[ManagedFile | ManagedBinary, ...] = (*desired.files, *desired.binaries)
+    permissions = [
+        (each, reason)
+        for each in things
+        if each.path not in changed and (reason := _permission_reason(each, observed.files[each.path]))
+    ]
     unit_actions = tuple(
         action for unit in desired.units if (action := _unit_action(unit, desired, observed, changed))
     )
@@ -137,8 +138,6 @@ def _binary_reason(desired: ManagedBinary, observed: ObservedHost) -> str | None
         return "missing"
     if current.sha256 != desired.sha256:
         return f"is not {desired.name} {desired.version} (sha256 differs)"
-    if current.mode != 0o755:
-        return f"mode is {current.mode:04o}, should be 0755"
     return None
 
 
@@ -152,7 +151,7 @@ def _content_reason(desired: ManagedFile, current: ObservedFile | None) -> str |
     return None
 
 
-def _permission_reason(desired: ManagedFile, current: ObservedFile) -> str | None:
+def _permission_reason(desired: ManagedFile | ManagedBinary, current: ObservedFile) -> str | None:
     if (current.mode, current.owner, current.group) == (desired.mode, desired.owner, desired.group):
         return None
     return (
@@ -197,20 +196,32 @@ def _unit_action(
     if unit.name in desired.packages and unit.name not in observed.programs:
         return UnitAction(unit.name, Action.RESTART, "is installed now")
     state = observed.units.get(unit.name)
-    if state is None or not state.is_active:
-        return UnitAction(unit.name, Action.START, f"is {state.active if state else 'unknown'}")
     restart: list[str] = []
     reload: list[str] = []
     for path in _inputs(unit, desired):
         reloadable = unit.reloads and not _is_unit_file(path)
-        reason = _input_reason(path, observed, state.changed if reloadable else state.active_since, changed)
+        reason = _input_reason(path, observed, _taken(state, reloadable), changed)
         if reason:
             (reload if reloadable else restart).append(reason)
+    if state is None or not state.is_active:
+        # One that is starting has read its old files already: starting it would do nothing.
+        starting = state is not None and state.active == "activating" and (restart or reload)
+        action = Action.RESTART if starting else Action.START
+        return UnitAction(unit.name, action, f"is {state.active if state else 'unknown'}")
+    if state.needs_daemon_reload and not restart:
+        restart.append("its unit file changed after systemd read it")
     if restart:
         return UnitAction(unit.name, Action.RESTART, _summary(restart))
     if reload:
         return UnitAction(unit.name, Action.RELOAD, _summary(reload))
     return None
+
+
+def _taken(state: UnitState | None, reloadable: bool) -> datetime | None:
+    """Return when a unit last read its inputs: at its start, or at its last reload."""
+    if state is None:
+        return None
+    return state.changed if reloadable else state.started or state.active_since
 
 
 def _inputs(unit: ManagedUnit, desired: DesiredHost) -> Iterator[PurePosixPath]:

@@ -20,6 +20,8 @@ class UnitState:
     main_pid: int
     needs_daemon_reload: bool
     active_since: datetime | None
+    started: datetime | None
+    """When its main process was started, and so read its files; a notify unit becomes active later."""
     changed: datetime | None
     """When the state last changed: for a unit that reloads, when it last took its configuration."""
 
@@ -74,6 +76,7 @@ def _unit(block: dict[str, str]) -> UnitState:
         main_pid=_count(block.get("MainPID", "")),
         needs_daemon_reload=block.get("NeedDaemonReload") == "yes",
         active_since=parse_timestamp(block.get("ActiveEnterTimestamp", "")),
+        started=parse_timestamp(block.get("ExecMainStartTimestamp", "")),
         changed=parse_timestamp(block.get("StateChangeTimestamp", "")),
     )
 

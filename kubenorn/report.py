@@ -11,6 +11,7 @@ from kubenorn.errors import InputWrongError
 from kubenorn.files import write_atomically
 from kubenorn.objects import ApiObject
 from kubenorn.plan import HostPlan
+from kubenorn.run_record import RunRecord
 from kubenorn.verification import Verification
 
 
@@ -26,7 +27,9 @@ class Run(Protocol):
     def objects(self) -> Mapping[str, Sequence[tuple[ApiObject, str]]]: ...  # noqa: D102
 
 
-def deployment_report(run: Run, verifications: Sequence[Verification]) -> dict[str, Any]:
+def deployment_report(
+    run: Run, verifications: Sequence[Verification], records: Mapping[str, RunRecord] | None = None
+) -> dict[str, Any]:
     """Return what was planned and what was seen, without secrets, ready for JSON."""
     return {
         "dry_run": run.dry_run,
@@ -39,6 +42,7 @@ def deployment_report(run: Run, verifications: Sequence[Verification]) -> dict[s
             for cluster, found in run.objects.items()
         },
         "clusters": {each.cluster: _verification(each) for each in verifications},
+        "runs": {cluster: record.to_dict() for cluster, record in (records or {}).items()},
         "ok": all(each.ok for each in verifications),
     }
 

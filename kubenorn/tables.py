@@ -7,9 +7,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kubenorn.host_verification import HOST_GROUPS, Check
 from kubenorn.objects import ApiObject
 from kubenorn.plan import Action, Change, HostPlan
-from kubenorn.verification import HOST_GROUPS, VIP, Check, Verification
+from kubenorn.verification import VIP, Verification
 
 _SIGNS = {
     Action.CREATE: ("+", "green"),

@@ -6,25 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
 
-from kubenorn.cluster import Cluster, Master
-from kubenorn.components import LEADER_ELECTED, components
-from kubenorn.evidence import Evidence, HttpAnswer
-from kubenorn.records import UnitState, is_process
+from kubenorn.cluster import Cluster
+from kubenorn.components import LEADER_ELECTED
+from kubenorn.evidence import Evidence
+from kubenorn.host_verification import ETCD, SERVICES, Check, host_checks, http_ok, short
+from kubenorn.verify_requests import VIP_REQUEST
 
-SERVICES, PORTS, HEALTH, ETCD, METRICS = "services", "ports", "health", "etcd", "metrics"
-HOST_GROUPS = (SERVICES, PORTS, HEALTH, ETCD, METRICS)
 VIP = "vip"
-VIP_REQUEST = "through-the-vip"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at: what, whether it is right, and what was seen."""
-
-    group: str
-    name: str
-    ok: bool
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -66,7 +54,7 @@ def verify(cluster: Cluster, evidence: Mapping[str, Evidence], missing: Mapping[
     hosts: dict[str, tuple[Check, ...]] = {}
     for master in cluster.masters:
         if master.name in evidence:
-            hosts[master.name] = tuple(_host_checks(cluster, evidence[master.name]))
+            hosts[master.name] = tuple(host_checks(cluster, evidence[master.name]))
         elif master.name in missing:
             hosts[master.name] = (Check(SERVICES, "evidence", False, missing[master.name]),)
     holders = tuple(
@@ -84,67 +72,6 @@ def verify(cluster: Cluster, evidence: Mapping[str, Evidence], missing: Mapping[
     return Verification(cluster.name, hosts, whole, holders, leaders)
 
 
-def _host_checks(cluster: Cluster, seen: Evidence) -> Iterator[Check]:
-    for component in components(cluster):
-        yield _service(component.name, seen.units.get(component.name), seen.clock)
-        for wanted in component.listeners:
-            sockets = [s for s in seen.listeners if s.port == wanted.port]
-            held = next((s for s in sockets if is_process(s, wanted.process)), None)
-            other = f"held by {sockets[0].process or 'an unknown process'}" if sockets else "nobody listens"
-            detail = f"{held.address}:{held.port} {held.process}" if held else other
-            yield Check(PORTS, f"{component.name} {wanted.port}", held is not None, detail)
-        if component.health_url:
-            yield _http_ok(HEALTH, component.name, seen.http.get(f"health-{component.name}"))
-        if component.metrics_url:
-            yield _metrics(component.name, seen.http.get(f"metrics-{component.name}"))
-    if cluster.settings.etcd.mode == "managed":
-        yield from _etcd_member(seen)
-
-
-def _service(name: str, state: UnitState | None, clock: datetime) -> Check:
-    if state is None or state.load == "not-found":
-        return Check(SERVICES, name, False, "no such unit")
-    if not state.is_active:
-        return Check(SERVICES, name, False, f"is {state.active} ({state.sub}, {state.result})")
-    if state.enabled != "enabled":
-        return Check(SERVICES, name, False, f"is active but {state.enabled or 'not enabled'}")
-    since = f" for {short(clock - state.active_since)}" if state.active_since else ""
-    times = "restart" if state.restarts == 1 else "restarts"
-    restarts = f", {state.restarts} {times}" if state.restarts else ""
-    return Check(SERVICES, name, True, f"active{since}{restarts}")
-
-
-def _http_ok(group: str, name: str, answer: HttpAnswer | None) -> Check:
-    if answer is None or answer.status == 0:
-        return Check(group, name, False, (answer.error if answer else "") or "no answer")
-    good = answer.status == 200 and answer.text == "ok"
-    said = "ok" if good else f"HTTP {answer.status}: {answer.text[:120]}"
-    return Check(group, name, good, f"{said} in {answer.seconds * 1000:.0f} ms")
-
-
-def _metrics(name: str, answer: HttpAnswer | None) -> Check:
-    if answer is None or answer.status == 0:
-        return Check(METRICS, name, False, (answer.error if answer else "") or "no answer")
-    good = answer.status == 200 and b"# HELP" in answer.body
-    return Check(METRICS, name, good, f"HTTP {answer.status}, {answer.size >> 10} KiB")
-
-
-def _etcd_member(seen: Evidence) -> Iterator[Check]:
-    answer = seen.http.get("health-etcd")
-    healthy = answer is not None and answer.status == 200 and str(answer.json().get("health")) == "true"
-    said = (answer.text or answer.error) if answer else "no answer"
-    yield Check(ETCD, "member health", healthy, said[:120] or "no answer")
-    status = seen.etcd_status
-    if status is None:
-        yield Check(ETCD, "member status", False, seen.etcd_error or "no answer")
-        return
-    leader = int(status.get("leader", 0))
-    role = "leader" if leader == int(status["header"]["member_id"]) else "follower"
-    size = int(status.get("dbSize", 0)) / (1 << 20)
-    detail = f"{role}, {status.get('version')}, {size:.1f} MiB, term {status['header'].get('raft_term')}"
-    yield Check(ETCD, "member status", leader != 0, detail if leader else "has no leader")
-
-
 def _vip_checks(
     cluster: Cluster, evidence: Mapping[str, Evidence], holders: tuple[str, ...]
 ) -> Iterator[Check]:
@@ -154,7 +81,7 @@ def _vip_checks(
         said = f"{vip} on {', '.join(holders)}" if holders else f"{vip} is held by no host"
         yield Check(VIP, "VIP holder", len(holders) == 1, said)
     for host, seen in evidence.items():
-        check = _http_ok(VIP, f"VIP from {host}", seen.http.get(VIP_REQUEST))
+        check = http_ok(VIP, f"VIP from {host}", seen.http.get(VIP_REQUEST))
         # curl trusted the cluster's CA alone and found the VIP among the certificate's names.
         yield Check(
             VIP,
@@ -261,29 +188,3 @@ def _encryption(cluster: Cluster, seen: Evidence) -> Check:
     count = sum(secret.beginning.startswith(prefix) for secret in seen.secrets)
     detail = f"{count} of {len(seen.secrets)} begin with {shown}"
     return Check("encryption", "Secrets in etcd", count == len(seen.secrets), detail)
-
-
-def short(duration: timedelta) -> str:
-    """Return a duration as people say it: 42 s, 12 min, 3 h, 5 d."""
-    seconds = max(0, int(duration.total_seconds()))
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
-
-
-def requests(cluster: Cluster, master: Master) -> Iterator[tuple[str, str, int]]:
-    """Yield what is asked on a host as the administrator: name, URL, and how many bytes of the body are kept."""
-    settings = cluster.settings
-    version = settings.kubernetes_version
-    for component in components(cluster):
-        if component.health_url:
-            yield f"health-{component.name}", component.health_url, 400
-        if component.metrics_url:
-            yield f"metrics-{component.name}", component.metrics_url, 200
-    yield VIP_REQUEST, f"{settings.endpoint}{version.readiness_path}", 400
-    api = f"https://{master.address}:{settings.apiserver_port}"
-    kind = "leases" if version.leaders_in_leases else "endpoints"
-    group = "/apis/coordination.k8s.io/v1" if version.leaders_in_leases else "/api/v1"
-    for name in LEADER_ELECTED:
-        yield f"leader-{name}", f"{api}{group}/namespaces/kube-system/{kind}/{name}", 8192

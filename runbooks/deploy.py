@@ -1,5 +1,6 @@
 """Deploys a highly available control plane on the selected hosts, or brings it back to what the inventory says."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -11,9 +12,12 @@ from kubenorn.options import (
     DEFAULT_CONFIG,
     AskPasswordOption,
     AskSudoPasswordOption,
+    BreakLockOption,
     ConfigOption,
     FilterOption,
     JsonOption,
+    JunitOption,
+    SerialOption,
     VerboseOption,
     WorkersOption,
     YesOption,
@@ -21,7 +25,7 @@ from kubenorn.options import (
     confirm,
     run_runbook,
 )
-from kubenorn.report import deployment_report, write_json
+from kubenorn.rollout import Serial
 from kubenorn.tables import (
     check_table,
     plan_summary,
@@ -30,7 +34,10 @@ from kubenorn.tables import (
     print_plan,
     verification_tables,
 )
+from tasks.change import changing
 from tasks.deployment import Deployment
+from tasks.recording import Recording, recorded
+from tasks.rollout import Rollout
 from tasks.session import open_session
 
 PartOption = Annotated[
@@ -48,6 +55,9 @@ def deploy(
     skip: PartOption = None,
     yes: YesOption = False,
     json_file: JsonOption = None,
+    junit_file: JunitOption = None,
+    serial: SerialOption = "1",
+    break_lock: BreakLockOption = False,
     workers: WorkersOption = None,
     ask_password: AskPasswordOption = False,
     ask_sudo_password: AskSudoPasswordOption = False,
@@ -70,6 +80,7 @@ def deploy(
     [bold]Exit codes[/bold]  0 as asked; 1 something is wrong on the hosts; 2 the input is wrong and nothing was
     touched; 3 some hosts could not be reached; 130 interrupted.
     """
+    wanted_serial = Serial.parse(serial)
     passwords = ask_passwords(ssh=ask_password, sudo=ask_sudo_password)
     session = open_session(config, filters or [], workers=workers, passwords=passwords)
     for warning in session.fleet.warnings:
@@ -86,22 +97,29 @@ def deploy(
     print_plan(console, run.plans, new_files=verbose)
     print_objects(console, run.objects)
     console.print(plan_summary(run.plans, run.objects), style="bold")
-    if dry_run:
-        write_json(json_file, deployment_report(run, []))
-        return
-    if not run.empty:
-        confirm("Go ahead?", yes=yes)
-        run.apply()
-        run.apply_objects()
+    with recorded(run, "deploy", sys.argv[1:], json_file=json_file, junit_file=junit_file) as recording:
+        if dry_run:
+            return
+        if not run.empty:
+            confirm("Go ahead?", yes=yes)
+        with changing(run, recording, what="deploy", break_lock=break_lock) as interrupt:
+            Rollout(run, recording.run_id, wanted_serial, interrupt, recording.results).apply()
+            run.apply_objects()
+            if Part.VERIFY in run.parts:
+                recording.verifications = run.verify()
+        show(recording, verbose=verbose)
+        if not all(verification.ok for verification in recording.verifications):
+            raise typer.Exit(ExitCode.HOSTS_WRONG)
 
-    verifications = run.verify() if Part.VERIFY in run.parts else []
-    for verification in verifications:
+
+def show(recording: Recording, *, verbose: bool) -> None:
+    """Print what was seen, and how the API answered meanwhile."""
+    for verification in recording.verifications:
         console.print(verification_tables(verification))
         if verbose:
             console.print(check_table(verification))
-    write_json(json_file, deployment_report(run, verifications))
-    if not all(verification.ok for verification in verifications):
-        raise typer.Exit(ExitCode.HOSTS_WRONG)
+    for cluster, measured in recording.availability.items():
+        console.print(f"{cluster}: {measured}")
 
 
 def _parts(only: list[Part] | None, skip: list[Part] | None) -> frozenset[Part]:

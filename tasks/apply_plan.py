@@ -7,7 +7,7 @@ from typing import IO
 from nornir.core.task import Result, Task
 
 from kubenorn.binaries.compressed import Method
-from kubenorn.errors import HostsWrongError
+from kubenorn.errors import HostsWrongError, RolledBackError
 from kubenorn.observed import ObservedHost
 from kubenorn.payload import ANOTHER_RUN_STATUS, READY_SECONDS, RECEIVE, build_payload
 from kubenorn.plan import HostPlan
@@ -26,13 +26,17 @@ Sent = Callable[[str, int, int], None]
 def apply_plan(
     task: Task,
     *,
+    run_id: str,
+    roll_back: bool,
     plans: Mapping[str, HostPlan],
     observed: Mapping[str, ObservedHost],
     compressed: Callable[[str, str, Method], Path],
     told: Told,
     sent: Sent,
 ) -> Result:
-    """Apply the host's plan. `compressed(host, binary, method)` gives a binary's compressed form.
+    """Apply the host's plan; with `roll_back` a host that does not become ready is put back as it was.
+
+    `compressed(host, binary, method)` gives a binary's compressed form.
 
     Raises HostsWrongError with the step that failed and why.
     """
@@ -43,35 +47,64 @@ def apply_plan(
     zstd = "zstd" in host.programs
     payload = build_payload(
         plan,
+        run_id=run_id,
+        roll_back=roll_back,
         package_manager=host.package_manager,
         zstd=zstd,
         compressed={b.name: compressed(name, b.name, "zstd" if zstd else "gzip") for b in plan.binaries},
         render=renderer(task),
     )
-    failures: list[str] = []
-
-    def hear(line: str) -> None:
-        kind, _, text = line.partition("\t")
-        if kind == "step":
-            told(name, text)
-        elif kind == "failed":
-            failures.append(text)
-
+    heard = Heard(name, told)
     completed = run_command(
         task,
         RECEIVE,
         feed=lambda pipe: payload.write(_counted(pipe, lambda done: sent(name, done, payload.size))),
         timeout=TRANSFER_SECONDS + READY_SECONDS,
-        on_line=hear,
+        on_line=heard.line,
     )
     if completed.exit_status == ANOTHER_RUN_STATUS:
         raise HostsWrongError("another run is changing this host right now; wait for it and run again")
-    if failures:
-        raise HostsWrongError(failures[0])
+    heard.raise_failure()
     expect_success(completed, "applying the plan")
     return Result(
         host=task.host, changed=True, summary=f"{len(plan.changes)} changes, {payload.size} bytes sent"
     )
+
+
+class Heard:
+    """What a script on a host tells line by line: steps, how it failed, and how roll-back went."""
+
+    def __init__(self, host: str, told: Told) -> None:
+        self._host = host
+        self._told = told
+        self.failure = ""
+        self.rolled_back = ""
+        self.rollback_failure = ""
+
+    def line(self, line: str) -> None:
+        """Take one line of the script's output."""
+        kind, _, text = line.partition("\t")
+        match kind:
+            case "step":
+                self._told(self._host, text)
+            case "failed":
+                self.failure = text
+            case "rolled-back":
+                self.rolled_back = text
+            case "rollback-failed":
+                self.rollback_failure = text
+
+    def raise_failure(self) -> None:
+        """Raise HostsWrongError, or RolledBackError when the host is as it was before; nothing without a failure."""
+        if not self.failure:
+            return
+        if self.rollback_failure:
+            raise HostsWrongError(
+                f"{self.failure}; rolling back failed as well: {self.rollback_failure}; look at this host at once"
+            )
+        if self.rolled_back:
+            raise RolledBackError(f"{self.failure}; rolled back: {self.rolled_back}")
+        raise HostsWrongError(self.failure)
 
 
 def _counted(pipe: IO[bytes], report: Callable[[int], None]) -> IO[bytes]:

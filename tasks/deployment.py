@@ -1,8 +1,7 @@
 """The phases of a deployment over all selected hosts; `runbooks/deploy.py` puts them in order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from kubenorn.preflight import preflight_problems
 from kubenorn.render import render_purely
 from kubenorn.verification import Verification, verify
 from tasks.apply_objects import apply_objects
-from tasks.apply_plan import apply_plan
 from tasks.fleet_run import Outcome, run_on_hosts
 from tasks.probe_host import probe_host
 from tasks.session import Session
@@ -73,7 +71,7 @@ class Deployment:
         """Look at every host at once; refuse to go on, with every reason, while anything stands in the way."""
         hosts = self.session.hosts
         with phase("Probe", total=len(hosts)) as shown:
-            outcome = self._run(probe_host, hosts, shown, speakers=self.speakers)
+            outcome = self.run_on(probe_host, hosts, shown, fleet=self.session.fleet, speakers=self.speakers)
             problems: list[str] = []
             for cluster in self.session.clusters:
                 mine = {h: p for h, p in outcome.results.items() if h in self.selected(cluster)}
@@ -153,26 +151,6 @@ class Deployment:
                     objects_to_apply(desired_bindings(), secret, self.observed[host].objects)
                 )
 
-    def apply(self) -> None:
-        """Make every host as planned, all at once."""
-        hosts = [host for host, plan in self.plans.items() if not plan.empty]
-        if not hosts:
-            return
-        self.changed = True
-        with phase("Apply", total=len(hosts), bytes_shown=True) as shown:
-            outcome = self._run(
-                apply_plan,
-                hosts,
-                shown,
-                plans=self.plans,
-                observed=self.observed,
-                compressed=self._compressed,
-                told=shown.host,
-                sent=partial(_show_sent, shown),
-            )
-            outcome.all_or_raise()
-            shown.remark = f"{len(hosts)} {'host' if len(hosts) == 1 else 'hosts'} changed"
-
     def apply_objects(self) -> None:
         """Bring the API objects in place, through one host of each cluster that lacks some."""
         hosts = [self.selected(c)[0] for c in self.session.clusters if self.objects.get(c.name)]
@@ -180,7 +158,7 @@ class Deployment:
             return
         objects = {name: [each for each, _ in found] for name, found in self.objects.items()}
         with phase("Authorisation", total=len(hosts)) as shown:
-            self._run(apply_objects, hosts, shown, objects=objects).all_or_raise()
+            self.run_on(apply_objects, hosts, shown, fleet=self.session.fleet, objects=objects).all_or_raise()
             shown.remark = f"{sum(map(len, objects.values()))} objects in place"
 
     def verify(self) -> list[Verification]:
@@ -204,7 +182,9 @@ class Deployment:
         return found
 
     def _verify_once(self) -> list[Verification]:
-        outcome = self._run(verify_host, self.session.hosts, None, speakers=self.speakers)
+        outcome = self.run_on(
+            verify_host, self.session.hosts, None, fleet=self.session.fleet, speakers=self.speakers
+        )
         found = []
         for cluster in self.session.clusters:
             mine = self.selected(cluster)
@@ -217,11 +197,10 @@ class Deployment:
             )
         return found
 
-    def _run(
-        self, task: Callable[..., Any], hosts: list[str], shown: Phase | None, **arguments: object
+    def run_on(
+        self, task: Callable[..., Any], hosts: Collection[str], shown: Phase | None, **arguments: object
     ) -> Outcome[Any]:
-        if task is not apply_plan:
-            arguments["fleet"] = self.session.fleet
+        """Run a task on some of the hosts; the phase `shown` counts those that are done."""
         return run_on_hosts(
             self.session.nornir,
             task,
@@ -234,10 +213,7 @@ class Deployment:
     def _arch(self, host: str) -> str:
         return arch_of_machine(self.observed[host].machine)
 
-    def _compressed(self, host: str, name: str, method: Method) -> Path:
+    def compressed(self, host: str, name: str, method: Method) -> Path:
+        """Return the compressed form of a binary for a host."""
         cluster = self.session.fleet.cluster_of(host)
         return compress_binary(self.binaries[cluster.name, self._arch(host)][name], method=method).path
-
-
-def _show_sent(shown: Phase, host: str, done: int, total: int) -> None:
-    shown.host(host, "sending" if done < total else None, done, total)

@@ -33,7 +33,7 @@ class Outcome(Generic[T]):
         """
         if not self.failures and not self.problems:
             return self.results
-        lines = [f"{host}: {_sentence(error)}" for host, error in self.failures.items()]
+        lines = [f"{host}: {sentence(error)}" for host, error in self.failures.items()]
         lines += self.problems
         for kind in (HostsUnreachableError, InputWrongError):
             if any(isinstance(error, kind) for error in self.failures.values()):
@@ -41,7 +41,8 @@ class Outcome(Generic[T]):
         raise (HostsWrongError if self.failures else InputWrongError)("\n".join(lines))
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
+    """Return an error of a host as one sentence."""
     if isinstance(error, KubenornError):
         text = str(error)
         return text if text.endswith((".", "?", "!")) else f"{text}."

@@ -34,6 +34,8 @@ class Session:
     """An open Nornir with its selected hosts, and the validated fleet."""
 
     nornir: Nornir
+    everyone: Nornir
+    """The whole inventory, for what concerns a cluster's other masters too."""
     fleet: Fleet
     artifacts: Path
     """Where PKI, secrets and run records of every cluster stand, a folder a cluster."""
@@ -78,13 +80,14 @@ def open_session(
     selected = select_hosts(nornir, filters)
     _refuse_others(selected, fleet)
     jumps = JumpHosts()
-    for name, host in selected.inventory.hosts.items():
+    for name in [master.name for cluster in fleet.clusters.values() for master in cluster.masters]:
+        host = nornir.inventory.hosts[name]
         login = login_of(host, fleet.ssh[name], passwords or Passwords(), jumps)
         host.connection_options[CONNECTION] = connection_options(login)
     artifacts = (
         folder / Path((configuration.get("user_defined") or {}).get("artifacts") or "artifacts").expanduser()
     )
-    return Session(selected, fleet, artifacts)
+    return Session(selected, nornir, fleet, artifacts)
 
 
 def _read_configuration(config: Path) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from nornir.core.task import Result, Task
 from kubenorn.cluster import Cluster, Fleet
 from kubenorn.components import components
 from kubenorn.evidence import parse_evidence
-from kubenorn.layout import ADMIN_KUBECONFIG, Layout
+from kubenorn.layout import ADMIN_KUBECONFIG, HAPROXY_STATISTICS_SOCKET, Layout
 from kubenorn.render import Render
-from kubenorn.verification import requests
+from kubenorn.verify_requests import BACKENDS_REQUEST, requests
 from tasks.exec_channel import expect_success, run_script
 from tasks.rendering import renderer
 
@@ -34,6 +34,14 @@ def verify_script(cluster: Cluster, host: str, render: Render, *, speaks: bool) 
         {"name": name, "url": url, "keep_bytes": keep, "options": None}
         for name, url, keep in requests(cluster, cluster.master(host))
     ]
+    asked.append(
+        {
+            "name": BACKENDS_REQUEST,
+            "url": "http://localhost/;csv",
+            "keep_bytes": 1 << 16,
+            "options": f"--unix-socket {HAPROXY_STATISTICS_SOCKET}",
+        }
+    )
     if managed_etcd:
         options = f"--cacert {layout.certificate('etcd-ca')} --cert {certificate} --key {key}"
         asked.append(

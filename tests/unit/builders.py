@@ -113,6 +113,7 @@ def a_unit(name: str, **changes: Any) -> UnitState:
         main_pid=100,
         needs_daemon_reload=False,
         active_since=STARTED,
+        started=None,
         changed=STARTED,
     )
     return replace(state, **changes)

@@ -34,7 +34,12 @@ def a_payload(plan: HostPlan, folder: Path, **changes: Any) -> Payload:
     for binary in plan.binaries:
         compressed[binary.name] = folder / f"{binary.name}.zst"
         compressed[binary.name].write_bytes(binary.name.encode() * 1000)
-    arguments: dict[str, Any] = {"package_manager": "apt-get", "zstd": True} | changes
+    arguments: dict[str, Any] = {
+        "run_id": "a-run",
+        "roll_back": True,
+        "package_manager": "apt-get",
+        "zstd": True,
+    } | changes
     return build_payload(plan, compressed=compressed, render=render_purely, **arguments)
 
 
@@ -70,7 +75,8 @@ def test_a_script_for_nothing_is_shell(tmp_path: Path) -> None:
     payload = a_payload(plan_host(desired, as_observed(desired)), tmp_path)
     assert complaint(payload.script) == ""
     assert "systemctl" not in payload.script
-    assert not payload.files
+    assert set(payload.files) == {"rollback.sh", "units"}
+    assert not payload.files["units"]
     assert not payload.binaries
 
 
@@ -123,13 +129,13 @@ def test_only_what_changed_is_sent(tmp_path: Path) -> None:
     where = path("/etc/haproxy/haproxy.cfg")
     host = replace(host, files={**host.files, where: replace(host.files[where], sha256="0" * 64)})
     payload = a_payload(plan_host(desired, host), tmp_path)
-    (content,) = payload.files.values()
+    (content,) = (content for name, content in payload.files.items() if name.startswith("payload/"))
     assert hashlib.sha256(content).hexdigest() == next(f.sha256 for f in desired.files if f.path == where)
     assert "haproxy -c -f /etc/haproxy/haproxy.cfg.kubenorn-new" in payload.script
     assert "systemctl reload --no-block haproxy" in payload.script
     for absent in (
         "daemon-reload",
-        "systemctl restart",
+        "systemctl restart ",
         "useradd",
         "install_packages",
         "systemctl --quiet enable",
@@ -142,7 +148,7 @@ def test_what_can_be_checked_is_checked_before_it_is_placed(tmp_path: Path) -> N
     for check, placed in (
         ("haproxy -c -f", "place /etc/haproxy/haproxy.cfg"),
         ("keepalived -t -f", "place /etc/keepalived/keepalived.conf"),
-        ("systemd-analyze verify units/etcd.service", "place /etc/systemd/system/etcd.service"),
+        ("systemd-analyze verify verify/etcd.service", "place /etc/systemd/system/etcd.service"),
     ):
         assert script.index(check) < script.index(placed)
     assert script.index("sha256sum --status -c payload.sha256") < script.index("stage payload/")

@@ -377,37 +377,23 @@ def test_plans_of_several_hosts_differ_by_what_is_theirs() -> None:
     assert path("/etc/kubernetes/audit-policy.yaml") not in differing
 
 
-# Defects of kubenorn.plan that wait for its owner
-
-
-@pytest.mark.xfail(strict=True, reason="a binary's mode is mended by sending it anew and restarting its unit")
 def test_a_binarys_wrong_mode_restarts_nothing() -> None:
     assert plan_host(DESIRED, with_file("/usr/local/bin/etcd", mode=0o750)).unit_actions == ()
 
 
-@pytest.mark.xfail(strict=True, reason="a binary's owner is not looked at")
 def test_a_binary_anyone_could_replace() -> None:
     assert not plan_host(DESIRED, with_file("/usr/local/bin/etcd", owner="nobody")).empty
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a plan of nothing but a daemon-reload says 'No changes.' and is not empty"
-)
 def test_a_daemon_reload_is_a_change_that_is_told() -> None:
     assert plan_host(DESIRED, with_unit("etcd", needs_daemon_reload=True)).changes
 
 
-@pytest.mark.xfail(
-    strict=True, reason="systemd restarted it with the unit it had read before: the flags are the old ones"
-)
 def test_a_unit_systemd_has_not_read_anew_is_restarted() -> None:
     host = with_unit("etcd", needs_daemon_reload=True, active_since=LATER + timedelta(seconds=9))
     assert actions(plan_host(DESIRED, host)) == {"etcd": RESTARTED}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="`systemctl start` does nothing to a unit that is starting with its old flags"
-)
 def test_a_unit_that_is_starting_with_old_flags_is_restarted() -> None:
     host = with_file(unit_file("etcd"), sha256="0" * 64)
     host = replace(host, units={**host.units, "etcd": a_unit("etcd", active="activating")})

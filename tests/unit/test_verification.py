@@ -11,9 +11,11 @@ import pytest
 from rich.console import Console
 
 from kubenorn.evidence import Evidence, HttpAnswer, StoredSecret, parse_evidence
+from kubenorn.host_verification import Check, short
 from kubenorn.report import deployment_report, write_json
 from kubenorn.tables import check_table, plan_summary, verification_tables
-from kubenorn.verification import Check, Verification, requests, short, verify
+from kubenorn.verification import Verification, verify
+from kubenorn.verify_requests import BACKENDS_REQUEST, requests
 from tests.unit.builders import MARKER, NAMES, a_cluster, a_full_plan
 
 CAPTURED = Path(__file__).parent / "captured"
@@ -23,7 +25,16 @@ CLUSTER = a_cluster(vip="198.18.80.100", etcd={"version": "3.4.23"})
 def evidence(names: tuple[str, ...] = NAMES) -> dict[str, Evidence]:
     """Return what three real hosts said, under these names."""
     texts = [(CAPTURED / f"verify-m{n}.txt").read_text(encoding="utf-8") for n in (1, 2, 3)]
-    return {name: parse_evidence(text) for name, text in zip(names, texts, strict=True)}
+    return {name: _renamed(parse_evidence(text), names) for name, text in zip(names, texts, strict=True)}
+
+
+def _renamed(seen: Evidence, names: tuple[str, ...]) -> Evidence:
+    """Return the evidence with haproxy knowing the masters by these names."""
+    answer = seen.http[BACKENDS_REQUEST]
+    body = answer.body.decode()
+    for old, new in zip(NAMES, names, strict=True):
+        body = body.replace(f"kube-apiserver,{old},", f"kube-apiserver,{new},")
+    return replace(seen, http={**seen.http, BACKENDS_REQUEST: replace(answer, body=body.encode())})
 
 
 def failing(found: Verification) -> set[tuple[str, str, str]]:

@@ -1,0 +1,127 @@
+"""In which order the hosts of a running cluster are changed, and what must hold before and after each."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from kubenorn.cluster import Cluster
+from kubenorn.errors import InputWrongError
+from kubenorn.evidence import Evidence
+from kubenorn.host_verification import backend_states, host_checks
+from kubenorn.observed import ObservedHost
+from kubenorn.plan import HostPlan
+
+
+@dataclass(frozen=True)
+class Serial:
+    """How many hosts of a running cluster are changed at once: a number, or a share of them."""
+
+    count: int | None = None
+    percent: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Serial":
+        """Return what `2` or `25%` says. Raises InputWrongError for anything else."""
+        match = re.fullmatch(r"(\d{1,6})(%?)", text)
+        number = int(match[1]) if match else 0
+        if not match or number < 1 or (match[2] and number > 100):
+            raise InputWrongError(
+                f"--serial {text!r} is neither a number of hosts nor a percentage; write 1 or 25%."
+            )
+        return cls(percent=number) if match[2] else cls(count=number)
+
+    def of(self, hosts: int) -> int:
+        """Return how many of `hosts` at once: at least one."""
+        share = self.count or math.floor(hosts * (self.percent or 0) / 100)
+        return max(1, min(hosts, share))
+
+
+def is_running(observed: Mapping[str, ObservedHost]) -> bool:
+    """Whether the hosts already are a control plane somebody may be using."""
+    units = (host.units.get("kube-apiserver") for host in observed.values())
+    return any(unit is not None and unit.is_active for unit in units)
+
+
+def batches(
+    cluster: Cluster,
+    plans: Mapping[str, HostPlan],
+    observed: Mapping[str, ObservedHost],
+    serial: Serial,
+) -> list[list[str]]:
+    """Return which hosts are changed at once, in order: those with a stopped unit first, the VIP holder last.
+
+    etcd members and, with them, every host whose etcd is touched go one at a time, whatever `serial` says.
+    """
+    hosts = [host for host, plan in plans.items() if not plan.empty]
+    touches_etcd = any(action.unit == "etcd" for host in hosts for action in plans[host].unit_actions)
+    size = 1 if touches_etcd else serial.of(len(observed))
+    return ordered(cluster, hosts, observed, size)
+
+
+def ordered(
+    cluster: Cluster, hosts: Sequence[str], observed: Mapping[str, ObservedHost], size: int
+) -> list[list[str]]:
+    """Return `hosts` in groups of `size`: those with a stopped unit first, the VIP holder last and alone."""
+    holders = [host for host in hosts if observed[host].interface_of(cluster.settings.vip)]
+    broken = [host for host in hosts if host not in holders and _has_stopped_unit(observed[host])]
+    others = [host for host in hosts if host not in holders and host not in broken]
+    rest = broken + others
+    chunks = [rest[start : start + size] for start in range(0, len(rest), size)]
+    # The holder alone: while it is changed, every other host can take the VIP.
+    return chunks + [[holder] for holder in holders]
+
+
+def _has_stopped_unit(host: ObservedHost) -> bool:
+    return any(not unit.is_active for unit in host.units.values())
+
+
+def refusals(
+    cluster: Cluster, batch: Sequence[str], plans: Mapping[str, HostPlan], evidence: Mapping[str, Evidence]
+) -> Iterator[str]:
+    """Yield why a batch must not be touched now: what would be left could not lose one more, or nothing.
+
+    `evidence` is that of the selected hosts; masters that were not selected are not counted as healthy
+    members, but each etcd member that a selected one has connected to is.
+    """
+    touched = {action.unit for host in batch for action in plans[host].unit_actions}
+    others = {host: seen for host, seen in evidence.items() if host not in batch}
+    if "kube-apiserver" in touched and len(cluster.masters) > len(batch):
+        ready = [host for host, seen in others.items() if _answers(seen, "health-kube-apiserver")]
+        if not ready and others:
+            yield f"{', '.join(batch)}: no other host's kube-apiserver is healthy; mend one of them first."
+    if "etcd" in touched and cluster.settings.etcd.mode == "managed":
+        yield from _etcd_refusals(cluster, batch, evidence)
+
+
+def _etcd_refusals(cluster: Cluster, batch: Sequence[str], evidence: Mapping[str, Evidence]) -> Iterator[str]:
+    sick = [h for h, seen in evidence.items() if not _answers(seen, "health-etcd") and h not in batch]
+    if not sick or not any(_answers(evidence[host], "health-etcd") for host in batch if host in evidence):
+        return
+    left = len(cluster.masters) - len(sick) - len(batch)
+    if left < len(cluster.masters) // 2 + 1:
+        yield (
+            f"{', '.join(batch)}: etcd member {', '.join(sick)} is not healthy, so etcd would lose its quorum "
+            "with this one too; bring that member back first (journalctl -u etcd tells what ails it)."
+        )
+
+
+def _answers(seen: Evidence, request: str) -> bool:
+    answer = seen.http.get(request)
+    return answer is not None and answer.status == 200
+
+
+def not_ready(cluster: Cluster, host: str, evidence: Mapping[str, Evidence]) -> list[str]:
+    """Return what keeps a host from being ready: its own checks, and load balancers that do not use it yet."""
+    if host not in evidence:
+        return [f"{host} does not answer"]
+    found = [
+        f"{check.group} {check.name}: {check.detail}"
+        for check in host_checks(cluster, evidence[host])
+        if not check.ok and check.name != "haproxy backends"
+    ]
+    for other, seen in evidence.items():
+        status = backend_states(seen).get(host)
+        if status is not None and not status.startswith("UP"):
+            found.append(f"haproxy on {other} has its kube-apiserver {status}")
+    return found

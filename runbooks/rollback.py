@@ -1,0 +1,79 @@
+"""Puts back what the last deployment changed on the selected hosts, one host at a time."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from kubenorn.console import console
+from kubenorn.options import (
+    DEFAULT_CONFIG,
+    AskPasswordOption,
+    AskSudoPasswordOption,
+    BreakLockOption,
+    ConfigOption,
+    FilterOption,
+    JsonOption,
+    JunitOption,
+    VerboseOption,
+    YesOption,
+    ask_passwords,
+    confirm,
+    run_runbook,
+)
+from kubenorn.rollout import Serial
+from kubenorn.tables import verification_tables
+from tasks.change import changing
+from tasks.deployment import Deployment
+from tasks.recording import recorded
+from tasks.rollout import Rollout
+from tasks.session import open_session
+
+
+def rollback(
+    config: ConfigOption = DEFAULT_CONFIG,
+    filters: FilterOption = None,
+    change_set: Annotated[
+        str | None,
+        typer.Option("--run", metavar="RUN_ID", help="The run to put back (runbooks/history.py lists them)."),
+    ] = None,
+    yes: YesOption = False,
+    json_file: JsonOption = None,
+    junit_file: JunitOption = None,
+    break_lock: BreakLockOption = False,
+    ask_password: AskPasswordOption = False,
+    ask_sudo_password: AskSudoPasswordOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Put back files, units and binaries that the last deployment replaced on each selected host.
+
+    Goes host by host, the one that holds the VIP last, and leaves a host only when its components are ready
+    again. The hosts keep the last five runs. The inventory is not changed: the next deploy would apply it
+    again, so correct it first.
+
+    [bold]Examples[/bold]
+
+    python runbooks/rollback.py --filter role=master
+
+    python runbooks/rollback.py --filter name=m2 --run 2026-11-21T02-15-07.123Z
+    """
+    passwords = ask_passwords(ssh=ask_password, sudo=ask_sudo_password)
+    session = open_session(config, filters or [], passwords=passwords)
+    run = Deployment(session, frozenset(), verbose=verbose)
+    run.probe()
+    run.prepare_material()
+    with recorded(run, "rollback", sys.argv[1:], json_file=json_file, junit_file=junit_file) as recording:
+        confirm(f"Put back {change_set or 'the last run'} on {', '.join(session.hosts)}?", yes=yes)
+        with changing(run, recording, what="rollback", break_lock=break_lock, always=True) as interrupt:
+            rollout = Rollout(run, recording.run_id, Serial(count=1), interrupt, recording.results)
+            for host, what in rollout.put_back(change_set).items():
+                console.print(f"{host}: {what}")
+            recording.verifications = run.verify()
+        for verification in recording.verifications:
+            console.print(verification_tables(verification))
+        for cluster, measured in recording.availability.items():
+            console.print(f"{cluster}: {measured}")
+
+
+if __name__ == "__main__":
+    run_runbook(rollback)

@@ -1,0 +1,47 @@
+"""What surrounds every change of hosts: the lock, a way to stop, and a watch on the API through the VIP."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from kubenorn.api_prober import ApiProber
+from kubenorn.cluster import Cluster
+from kubenorn.pki.shelf import CONTROLLER
+from kubenorn.rollout import is_running
+from tasks.deployment import Deployment
+from tasks.host_lock import locked
+from tasks.interrupt import Interrupt, interruptible
+from tasks.recording import Recording
+
+
+@contextmanager
+def changing(
+    run: Deployment, recording: Recording, *, what: str, break_lock: bool, always: bool = False
+) -> Iterator[Interrupt]:
+    """Hold the lock of every cluster that is about to be changed, and watch the API of those in use.
+
+    What was measured is noted in `recording`. Where the plan is empty there is nothing to lock or to watch, unless
+    the caller changes hosts `always`. Raises like `locked`.
+    """
+    with ExitStack() as stack:
+        interrupt = stack.enter_context(interruptible())
+        if always or not run.empty:
+            masters = [master.name for cluster in run.session.clusters for master in cluster.masters]
+            stack.enter_context(locked(run.session.everyone, masters, what=what, break_lock=break_lock))
+            for cluster in run.session.clusters:
+                if is_running({host: run.observed[host] for host in run.selected(cluster)}):
+                    prober = stack.enter_context(_prober(run, cluster))
+                    recording.probers[cluster.name] = prober
+        yield interrupt
+
+
+def _prober(run: Deployment, cluster: Cluster) -> ApiProber:
+    own = run.session.artifacts / cluster.name / "hosts" / CONTROLLER
+    settings = cluster.settings
+    return ApiProber(
+        str(settings.vip),
+        settings.vip_port,
+        "/version",
+        ca=run.material[cluster.name].ca,
+        certificate=own / "admin.pem",
+        key=own / "admin-key.pem",
+    )

@@ -1,0 +1,152 @@
+"""The lock of a run: held on every master of the clusters it changes, so that no second run changes them too.
+
+A shell on each host holds a flock(1) for as long as the controller feeds it. It ends with the connection, so a
+controller that was killed leaves no lock; one that is cut off without a word leaves a lock nobody feeds, which
+shows in its age and can be broken.
+"""
+
+import getpass
+import os
+import shlex
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from nornir.core import Nornir
+from nornir.core.task import Result, Task
+from nornir.plugins.runners import ThreadedRunner
+
+from kubenorn.errors import HostsUnreachableError, HostsWrongError, KubenornError
+from kubenorn.layout import STATE
+from tasks.exec_channel import run_command
+
+FEED_SECONDS = 1.0
+STALE_SECONDS = 30
+"""A lock that was not fed for this long belongs to a controller that is cut off or dead."""
+HOLD_SECONDS = 24 * 3600
+ANSWER_SECONDS = 60
+LOCKED, REFUSED = "locked", "refused"
+
+_HOLD = f"""
+umask 077
+mkdir -p {STATE} && cd {STATE} && exec 9<>run-lock || exit 74
+if ! flock -n 9; then
+    age=$(($(date +%s) - $(stat -c %Y run-lock.fed 2>/dev/null || echo 0)))
+    printf 'held\\t%s\\t%s\\n' "$age" "$(cat run-lock.owner 2>/dev/null)"
+    [ "$1" = break ] || exit 75
+    kill "$(cat run-lock.pid 2>/dev/null)" 2>/dev/null
+    flock -w 10 9 || exit 75
+fi
+echo $$ >run-lock.pid
+printf '%s\\n' "$2" >run-lock.owner
+: >run-lock.fed
+echo locked
+while read -r _; do : >run-lock.fed; done
+rm -f run-lock.owner run-lock.pid run-lock.fed
+"""
+
+
+class _Lock:
+    """The lock on some hosts, held by a thread each."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.answers: dict[str, str] = {}
+        """By host, for good: locked, refused, or why it could not be asked."""
+        self.holders: dict[str, tuple[int, str]] = {}
+        """By host: since how many seconds its present lock was not fed, and whose it is."""
+        self.changed = threading.Condition()
+
+    def hold(self, task: Task, owner: str, break_lock: bool) -> Result:
+        """Hold the lock on the task's host until it is released."""
+        name = task.host.name
+
+        def hear(line: str) -> None:
+            kind, _, rest = line.partition("\t")
+            if kind == "locked":
+                self._answer(name, LOCKED)
+            elif kind == "held":
+                age, _, owner = rest.partition("\t")
+                self.holders[name] = (int(age) if age.isdigit() else 0, owner)
+
+        def feed(pipe: object) -> None:
+            while not self.release.wait(FEED_SECONDS):
+                pipe.write(b"\n")  # type: ignore[attr-defined]  # a file to write to
+
+        words = ["sh", "-c", _HOLD, "sh", "break" if break_lock else "keep", owner]
+        try:
+            run_command(task, shlex.join(words), feed=feed, timeout=HOLD_SECONDS, on_line=hear)
+        except KubenornError as error:
+            self._answer(name, str(error))
+            raise
+        self._answer(name, REFUSED)
+        return Result(host=task.host)
+
+    def _answer(self, host: str, answer: str) -> None:
+        with self.changed:
+            self.answers.setdefault(host, answer)
+            self.changed.notify_all()
+
+    def wait_for(self, hosts: Sequence[str]) -> None:
+        """Wait until every host has answered for good, or long enough."""
+        with self.changed:
+            self.changed.wait_for(lambda: all(host in self.answers for host in hosts), ANSWER_SECONDS)
+
+
+@contextmanager
+def locked(nornir: Nornir, hosts: Sequence[str], *, what: str, break_lock: bool = False) -> Iterator[None]:
+    """Hold the lock on `hosts` while the block runs. `what` says what the run is, such as its runbook.
+
+    The first host is locked before the others, so that of two runs that begin together one gets all. Raises
+    HostsWrongError that names who holds it, HostsUnreachableError when a host cannot be asked.
+    """
+    since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    owner = f"{what} of {getpass.getuser()}@{socket.gethostname()} (pid {os.getpid()}) since {since}"
+    lock = _Lock()
+    threads = []
+    try:
+        for group in (hosts[:1], hosts[1:]):
+            if group:
+                threads.append(_start(nornir, lock, group, owner, break_lock))
+                lock.wait_for(group)
+                _refuse(lock, group)
+        yield
+    finally:
+        lock.release.set()
+        for thread in threads:
+            thread.join(ANSWER_SECONDS)
+
+
+def _start(
+    nornir: Nornir, lock: _Lock, hosts: Sequence[str], owner: str, break_lock: bool
+) -> threading.Thread:
+    chosen = nornir.filter(filter_func=lambda host: host.name in hosts).with_runner(
+        ThreadedRunner(num_workers=len(hosts))
+    )
+    thread = threading.Thread(
+        target=chosen.run, kwargs={"task": lock.hold, "owner": owner, "break_lock": break_lock}, daemon=True
+    )
+    thread.start()
+    return thread
+
+
+def _refuse(lock: _Lock, hosts: Sequence[str]) -> None:
+    held, unreachable = [], []
+    for host in hosts:
+        answer = lock.answers.get(host, "no answer")
+        if answer == REFUSED:
+            age, owner = lock.holders.get(host, (0, ""))
+            remedy = "wait for it"
+            if age > STALE_SECONDS:
+                remedy = (
+                    f"it has been silent for {age} s, cut off or dead: --break-lock takes the lock from it"
+                )
+            held.append(f"{host}: is being changed by {owner or 'another run'}; {remedy}.")
+        elif answer != LOCKED:
+            unreachable.append(f"{host}: cannot be locked: {answer}.")
+    if held:
+        raise HostsWrongError("\n".join(held))
+    if unreachable:
+        raise HostsUnreachableError("\n".join(unreachable))
