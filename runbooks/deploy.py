@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kubenorn.console import console, errors
+from kubenorn.console import errors
 from kubenorn.desired import Part
 from kubenorn.errors import ExitCode, InputWrongError
 from kubenorn.options import (
@@ -26,19 +26,12 @@ from kubenorn.options import (
     run_runbook,
 )
 from kubenorn.rollout import Serial
-from kubenorn.tables import (
-    check_table,
-    plan_summary,
-    print_material,
-    print_objects,
-    print_plan,
-    verification_tables,
-)
 from tasks.change import changing
 from tasks.deployment import Deployment
-from tasks.recording import Recording, recorded
+from tasks.recording import recorded
 from tasks.rollout import Rollout
 from tasks.session import open_session
+from tasks.showing import show_outcome, show_plan
 
 PartOption = Annotated[
     list[Part] | None, typer.Option(metavar="PART", help="One of " + ", ".join(Part) + "; repeatable.")
@@ -87,39 +80,25 @@ def deploy(
         errors.print(f"Warning: {warning}", style="yellow", markup=False)
     run = Deployment(session, _parts(only, skip), dry_run=dry_run, verbose=verbose)
 
-    run.probe()
-    run.find_binaries()
-    run.prepare_material()
-    print_material(console, run.material_changes, everything=verbose)
-    for notice in run.notices:
-        errors.print(f"Notice: {notice}", style="yellow", markup=False)
-    run.plan()
-    print_plan(console, run.plans, new_files=verbose)
-    print_objects(console, run.objects)
-    console.print(plan_summary(run.plans, run.objects), style="bold")
     with recorded(run, "deploy", sys.argv[1:], json_file=json_file, junit_file=junit_file) as recording:
+        run.probe()
+        run.find_binaries()
+        run.prepare_material()
+        run.plan()
+        recording.planned()
+        show_plan(run, verbose=verbose)
         if dry_run:
             return
         if not run.empty:
             confirm("Go ahead?", yes=yes)
         with changing(run, recording, what="deploy", break_lock=break_lock) as interrupt:
-            Rollout(run, recording.run_id, wanted_serial, interrupt, recording.results).apply()
+            Rollout(run, recording, wanted_serial, interrupt).apply()
             run.apply_objects()
             if Part.VERIFY in run.parts:
                 recording.verifications = run.verify()
-        show(recording, verbose=verbose)
+        show_outcome(recording, verbose=verbose)
         if not all(verification.ok for verification in recording.verifications):
             raise typer.Exit(ExitCode.HOSTS_WRONG)
-
-
-def show(recording: Recording, *, verbose: bool) -> None:
-    """Print what was seen, and how the API answered meanwhile."""
-    for verification in recording.verifications:
-        console.print(verification_tables(verification))
-        if verbose:
-            console.print(check_table(verification))
-    for cluster, measured in recording.availability.items():
-        console.print(f"{cluster}: {measured}")
 
 
 def _parts(only: list[Part] | None, skip: list[Part] | None) -> frozenset[Part]:

@@ -22,12 +22,12 @@ from kubenorn.options import (
     run_runbook,
 )
 from kubenorn.rollout import Serial
-from kubenorn.tables import verification_tables
 from tasks.change import changing
 from tasks.deployment import Deployment
 from tasks.recording import recorded
 from tasks.rollout import Rollout
 from tasks.session import open_session
+from tasks.showing import show_outcome
 
 
 def rollback(
@@ -60,19 +60,16 @@ def rollback(
     passwords = ask_passwords(ssh=ask_password, sudo=ask_sudo_password)
     session = open_session(config, filters or [], passwords=passwords)
     run = Deployment(session, frozenset(), verbose=verbose)
-    run.probe()
-    run.prepare_material()
     with recorded(run, "rollback", sys.argv[1:], json_file=json_file, junit_file=junit_file) as recording:
+        run.probe()
+        run.prepare_material()
         confirm(f"Put back {change_set or 'the last run'} on {', '.join(session.hosts)}?", yes=yes)
         with changing(run, recording, what="rollback", break_lock=break_lock, always=True) as interrupt:
-            rollout = Rollout(run, recording.run_id, Serial(count=1), interrupt, recording.results)
+            rollout = Rollout(run, recording, Serial(count=1), interrupt)
             for host, what in rollout.put_back(change_set).items():
                 console.print(f"{host}: {what}")
             recording.verifications = run.verify()
-        for verification in recording.verifications:
-            console.print(verification_tables(verification))
-        for cluster, measured in recording.availability.items():
-            console.print(f"{cluster}: {measured}")
+        show_outcome(recording, verbose=verbose)
 
 
 if __name__ == "__main__":

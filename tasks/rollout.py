@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from kubenorn.cluster import Cluster
@@ -16,6 +16,7 @@ from tasks.apply_plan import apply_plan
 from tasks.deployment import Deployment
 from tasks.fleet_run import sentence
 from tasks.interrupt import Interrupt
+from tasks.recording import Recording
 from tasks.roll_back import NOTHING, roll_back
 from tasks.verify_host import verify_host
 
@@ -37,10 +38,14 @@ class Rollout:
     """One application of a deployment's plans, and how far it got with each host."""
 
     run: Deployment
-    run_id: str
+    recording: Recording
     serial: Serial
     interrupt: Interrupt
-    results: dict[str, HostResult] = field(default_factory=dict)
+
+    @property
+    def results(self) -> dict[str, HostResult]:
+        """What came of each host so far."""
+        return self.recording.results
 
     def apply(self) -> None:
         """Apply every plan that is not empty.
@@ -104,7 +109,7 @@ class Rollout:
             apply_plan,
             hosts,
             shown,
-            run_id=self.run_id,
+            run_id=self.recording.run_id,
             roll_back=gated,
             plans=self.run.plans,
             observed=self.run.observed,
@@ -115,6 +120,7 @@ class Rollout:
         self.results.update({host: HostResult(HostState.CHANGED) for host in outcome.results})
         for host, error in outcome.failures.items():
             self.results[host] = HostResult(_state(error), sentence(error))
+        self.recording.save()
         outcome.all_or_raise()
 
     def _gate(self, cluster: Cluster, batch: Sequence[str], shown: Phase, *, put_back: bool = True) -> None:
@@ -137,7 +143,9 @@ class Rollout:
         return {host: reasons for host, reasons in missing.items() if reasons}
 
     def _put_back(self, missing: Mapping[str, Sequence[str]], shown: Phase) -> None:
-        outcome = self.run.run_on(roll_back, list(missing), None, change_set=self.run_id, told=shown.host)
+        outcome = self.run.run_on(
+            roll_back, list(missing), None, change_set=self.recording.run_id, told=shown.host
+        )
         lines = []
         for host, reasons in missing.items():
             why = "; ".join(reasons)
