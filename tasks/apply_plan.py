@@ -78,6 +78,8 @@ class Heard:
         self._host = host
         self._told = told
         self.failure = ""
+        self.said: list[str] = []
+        """The last lines of the journals of units that are not active."""
         self.rolled_back = ""
         self.rollback_failure = ""
 
@@ -87,6 +89,8 @@ class Heard:
         match kind:
             case "step":
                 self._told(self._host, text)
+            case "said":
+                self.said.append(text)
             case "failed":
                 self.failure = text
             case "rolled-back":

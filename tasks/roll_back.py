@@ -1,6 +1,7 @@
 """Task: put back what a change set replaced on a host."""
 
 import shlex
+from dataclasses import dataclass
 
 from nornir.core.task import Result, Task
 
@@ -13,10 +14,18 @@ from tasks.exec_channel import run_command
 NOTHING = "nothing to roll back"
 
 
+@dataclass(frozen=True)
+class RolledBack:
+    """What roll-back did on a host, and what its units that were not active had last said."""
+
+    done: str
+    said: tuple[str, ...]
+
+
 def roll_back(task: Task, change_set: str | None, told: Told) -> Result:
     """Put back the change set called `change_set`, or the newest that was not put back yet.
 
-    The result is what was done, or NOTHING. Raises HostsWrongError when the host does not become ready with
+    The result is a `RolledBack`, whose `done` is NOTHING where there was none. Raises HostsWrongError when the host does not become ready with
     its previous files either.
     """
     newest = f"journal=$(ls -1 {CHANGE_SETS}/*/journal 2>/dev/null | tail -n 1); set=${{journal%/journal}}"
@@ -28,4 +37,5 @@ def roll_back(task: Task, change_set: str | None, told: Told) -> Result:
         raise HostsWrongError(
             heard.rollback_failure or "the roll-back did not run to its end; look at this host"
         )
-    return Result(host=task.host, changed=bool(heard.rolled_back), result=heard.rolled_back or NOTHING)
+    done = RolledBack(heard.rolled_back or NOTHING, tuple(heard.said))
+    return Result(host=task.host, changed=bool(heard.rolled_back), result=done)

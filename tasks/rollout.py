@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from kubenorn.cluster import Cluster
@@ -23,6 +23,8 @@ from tasks.verify_host import verify_host
 READY_SECONDS = 120
 """How long a changed host may take until its components are ready and the load balancers use it again."""
 READY_PAUSE_SECONDS = 0.5
+HOPELESS_RESTARTS = 5
+"""A unit that systemd has restarted this often and that is down again is not waited for any longer."""
 
 CHANGED, UNCHANGED, ROLLED_BACK, FAILED, NOT_BEGUN = (
     "changed",
@@ -41,6 +43,7 @@ class Rollout:
     recording: Recording
     serial: Serial
     interrupt: Interrupt
+    _seen: dict[str, Evidence] = field(default_factory=dict, repr=False)
 
     @property
     def results(self) -> dict[str, HostResult]:
@@ -94,7 +97,7 @@ class Rollout:
                 for batch in ordered(cluster, mine, self._observed(cluster), 1):
                     self.interrupt.check(self.summary())
                     outcome = self.run.run_on(roll_back, batch, shown, change_set=change_set, told=shown.host)
-                    done |= outcome.all_or_raise()
+                    done |= {host: result.done for host, result in outcome.all_or_raise().items()}
                     if done[batch[0]] != NOTHING:
                         self.results[batch[0]] = HostResult(HostState.ROLLED_BACK, done[batch[0]])
                         self._gate(cluster, batch, shown, put_back=False)
@@ -129,7 +132,7 @@ class Rollout:
         while missing := self._missing(cluster, batch):
             for host, reasons in missing.items():
                 shown.host(host, f"waiting: {reasons[0]}")
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or self._hopeless(batch):
                 if put_back:
                     self._put_back(missing, shown)
                 raise HostsWrongError(_not_ready(missing))
@@ -138,9 +141,14 @@ class Rollout:
             shown.host(host, "ready")
 
     def _missing(self, cluster: Cluster, batch: Sequence[str]) -> dict[str, list[str]]:
-        evidence = self._look(cluster)
-        missing = {host: not_ready(cluster, host, evidence) for host in batch}
+        self._seen = self._look(cluster)
+        missing = {host: not_ready(cluster, host, self._seen) for host in batch}
         return {host: reasons for host, reasons in missing.items() if reasons}
+
+    def _hopeless(self, batch: Sequence[str]) -> bool:
+        """Whether a unit of the batch ends again and again: systemd counts since it was last started by hand."""
+        units = [unit for host in batch if host in self._seen for unit in self._seen[host].units.values()]
+        return any(not unit.is_active and unit.restarts >= HOPELESS_RESTARTS for unit in units)
 
     def _put_back(self, missing: Mapping[str, Sequence[str]], shown: Phase) -> None:
         outcome = self.run.run_on(
@@ -148,15 +156,16 @@ class Rollout:
         )
         lines = []
         for host, reasons in missing.items():
-            why = "; ".join(reasons)
-            failure = outcome.failures.get(host)
+            why, failure = "; ".join(reasons), outcome.failures.get(host)
             how = (
-                f"rolled back: {outcome.results[host]}"
-                if not failure
-                else f"roll-back failed: {sentence(failure)}"
+                f"roll-back failed: {sentence(failure)}"
+                if failure
+                else f"rolled back: {outcome.results[host].done}"
             )
             self.results[host] = HostResult(HostState.FAILED if failure else HostState.ROLLED_BACK, why)
-            lines.append(f"{host}: was not ready after {READY_SECONDS} s ({why}); {how}.")
+            lines.append(f"{host}: did not become ready ({why}); {how}.")
+            lines += [f"    {line}" for line in (() if failure else outcome.results[host].said)]
+        self.recording.save()
         raise HostsWrongError("\n".join(lines))
 
     def _look(self, cluster: Cluster) -> dict[str, Evidence]:
