@@ -81,8 +81,8 @@ def refusals(
 ) -> Iterator[str]:
     """Yield why a batch must not be touched now: what would be left could not lose one more, or nothing.
 
-    `evidence` is that of the selected hosts; masters that were not selected are not counted as healthy
-    members, but each etcd member that a selected one has connected to is.
+    `evidence` is that of all masters that answered, whether they are selected or not: one that did not answer
+    counts as one that is not healthy.
     """
     touched = {action.unit for host in batch for action in plans[host].unit_actions}
     others = {host: seen for host, seen in evidence.items() if host not in batch}
@@ -95,8 +95,9 @@ def refusals(
 
 
 def _etcd_refusals(cluster: Cluster, batch: Sequence[str], evidence: Mapping[str, Evidence]) -> Iterator[str]:
-    sick = [h for h, seen in evidence.items() if not _answers(seen, "health-etcd") and h not in batch]
-    if not sick or not any(_answers(evidence[host], "health-etcd") for host in batch if host in evidence):
+    healthy = {host for host, seen in evidence.items() if _answers(seen, "health-etcd")}
+    sick = [master.name for master in cluster.masters if master.name not in {*healthy, *batch}]
+    if not sick or not healthy & set(batch):
         return
     left = len(cluster.masters) - len(sick) - len(batch)
     if left < len(cluster.masters) // 2 + 1:

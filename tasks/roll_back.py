@@ -25,8 +25,8 @@ class RolledBack:
 def roll_back(task: Task, change_set: str | None, told: Told) -> Result:
     """Put back the change set called `change_set`, or the newest that was not put back yet.
 
-    The result is a `RolledBack`, whose `done` is NOTHING where there was none. Raises HostsWrongError when the host does not become ready with
-    its previous files either.
+    The result is a `RolledBack`, whose `done` is NOTHING where there was nothing to put back. Raises
+    HostsWrongError when the host does not become ready with its previous files either.
     """
     newest = f"journal=$(ls -1 {CHANGE_SETS}/*/journal 2>/dev/null | tail -n 1); set=${{journal%/journal}}"
     chosen = f"set={CHANGE_SETS / shlex.quote(change_set)}" if change_set else newest

@@ -14,7 +14,7 @@ from kubenorn.rollout import Serial, batches, is_running, not_ready, ordered, re
 from kubenorn.run_record import HostResult, HostState
 from tasks.apply_plan import apply_plan
 from tasks.deployment import Deployment
-from tasks.fleet_run import sentence
+from tasks.fleet_run import run_on_hosts, sentence
 from tasks.interrupt import Interrupt
 from tasks.recording import Recording
 from tasks.roll_back import NOTHING, roll_back
@@ -169,10 +169,13 @@ class Rollout:
         raise HostsWrongError("\n".join(lines))
 
     def _look(self, cluster: Cluster) -> dict[str, Evidence]:
-        outcome = self.run.run_on(
-            verify_host, self.run.selected(cluster), None, fleet=self.run.session.fleet, speakers=frozenset()
+        """Return what every master of the cluster says, selected or not; one that cannot be reached is left out."""
+        session = self.run.session
+        masters = [master.name for master in cluster.masters]
+        found = run_on_hosts(
+            session.everyone, verify_host, masters, fleet=session.fleet, speakers=frozenset()
         )
-        return outcome.results
+        return found.results
 
     def summary(self) -> str:
         """Return one line that says how far the rollout got."""
