@@ -26,7 +26,10 @@ def changing(
         interrupt = stack.enter_context(interruptible())
         if always or not run.empty:
             masters = [master.name for cluster in run.session.clusters for master in cluster.masters]
-            stack.enter_context(locked(run.session.everyone, masters, what=what, break_lock=break_lock))
+            lock = locked(
+                run.session.everyone, masters, needed=run.session.hosts, what=what, break_lock=break_lock
+            )
+            stack.enter_context(lock)
             for cluster in run.session.clusters:
                 if is_running({host: run.observed[host] for host in run.selected(cluster)}):
                     prober = stack.enter_context(_prober(run, cluster))

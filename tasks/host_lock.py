@@ -10,7 +10,7 @@ import os
 import shlex
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -96,10 +96,13 @@ class _Lock:
 
 
 @contextmanager
-def locked(nornir: Nornir, hosts: Sequence[str], *, what: str, break_lock: bool = False) -> Iterator[None]:
+def locked(
+    nornir: Nornir, hosts: Sequence[str], *, needed: Collection[str], what: str, break_lock: bool = False
+) -> Iterator[None]:
     """Hold the lock on `hosts` while the block runs. `what` says what the run is, such as its runbook.
 
-    The first host is locked before the others, so that of two runs that begin together one gets all. Raises
+    A host that is not `needed` for the run may be out of reach: then the others' locks stand for it. The first
+    host is locked before the others, so that of two runs that begin together one gets all. Raises
     HostsWrongError that names who holds it, HostsUnreachableError when a host cannot be asked.
     """
     since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -111,7 +114,7 @@ def locked(nornir: Nornir, hosts: Sequence[str], *, what: str, break_lock: bool 
             if group:
                 threads.append(_start(nornir, lock, group, owner, break_lock))
                 lock.wait_for(group)
-                _refuse(lock, group)
+                _refuse(lock, group, needed)
         yield
     finally:
         lock.release.set()
@@ -132,7 +135,7 @@ def _start(
     return thread
 
 
-def _refuse(lock: _Lock, hosts: Sequence[str]) -> None:
+def _refuse(lock: _Lock, hosts: Sequence[str], needed: Collection[str]) -> None:
     held, unreachable = [], []
     for host in hosts:
         answer = lock.answers.get(host, "no answer")
@@ -144,7 +147,7 @@ def _refuse(lock: _Lock, hosts: Sequence[str]) -> None:
                     f"it has been silent for {age} s, cut off or dead: --break-lock takes the lock from it"
                 )
             held.append(f"{host}: is being changed by {owner or 'another run'}; {remedy}.")
-        elif answer != LOCKED:
+        elif answer != LOCKED and host in needed:
             unreachable.append(f"{host}: cannot be locked: {answer}.")
     if held:
         raise HostsWrongError("\n".join(held))
