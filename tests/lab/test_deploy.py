@@ -187,9 +187,7 @@ def test_dry_run_shows_diffs_without_secrets_and_touches_nothing(cluster: Contro
         },
     )
     before, files = active_since(cluster.lab), snapshot(cluster.lab)
-    artifacts = {
-        p: p.stat().st_mtime_ns for p in (cluster.lab.folder / "artifacts").rglob("*") if p.is_file()
-    }
+    artifacts = stored(cluster)
     ran = cluster.runbook("deploy", "--dry-run", config=config)
     assert ran.status == 0
     assert "-  --service-node-port-range=30000-32767" in ran.stdout
