@@ -16,8 +16,8 @@ import pytest
 
 from lab.lab import Lab
 from lab.tools import wait_for
-from tests.lab.controller import ROOT, Controller, Ran
-from tests.lab.hosts import active_since, everywhere, snapshot
+from tests.lab.controller import ROOT, Controller
+from tests.lab.hosts import active_since, everywhere, snapshot, vip_holders
 from tests.lab.probing import probed
 
 UNIT_FILE = "/etc/systemd/system/kube-scheduler.service"
@@ -60,27 +60,27 @@ def meanwhile(condition: Callable[[], bool], act: Callable[[], object]) -> threa
 
 def test_a_full_disk(cluster: Controller, tmp_path: Path) -> None:
     config = cluster.inventory(tmp_path / "inventory", CHANGE)
-    before = active_since(cluster.lab)
+    before, first = active_since(cluster.lab), first_changed(cluster.lab)
     staging = "/var/lib/kubenorn"
     tiny = f"mount -t tmpfs -o size=8k tmpfs {staging}"
     with available(cluster):
-        with mounted(cluster.lab, "m1", tiny, staging):
+        with mounted(cluster.lab, first, tiny, staging):
             ran = cluster.deploy(config=config)
             after = active_since(cluster.lab)
         assert ran.status == 1
-        assert re.search(r"m1: .*No space left on device", ran.stderr), ran.stderr
+        assert re.search(rf"{first}: .*No space left on device", ran.stderr), ran.stderr
         assert after == before
 
 
 def test_a_read_only_etc(cluster: Controller, tmp_path: Path) -> None:
     config = cluster.inventory(tmp_path / "inventory", CHANGE)
-    before = active_since(cluster.lab)
+    before, first = active_since(cluster.lab), first_changed(cluster.lab)
     with available(cluster):
-        with mounted(cluster.lab, "m1", "mount --bind /etc /etc && mount -o remount,ro,bind /etc", "/etc"):
+        with mounted(cluster.lab, first, "mount --bind /etc /etc && mount -o remount,ro,bind /etc", "/etc"):
             ran = cluster.deploy(config=config)
             after = active_since(cluster.lab)
         assert ran.status == 1
-        assert re.search(r"m1: .*Read-only file system", ran.stderr), ran.stderr
+        assert re.search(rf"{first}: .*Read-only file system", ran.stderr), ran.stderr
         assert after == before
 
 
@@ -156,18 +156,17 @@ def test_an_invalid_haproxy_line(cluster: Controller, tmp_path: Path) -> None:
 def test_a_connection_cut_in_the_middle_of_a_transfer(cluster: Controller) -> None:
     lab = cluster.lab
     lab.run("m1", "rm /usr/local/bin/*")  # running processes keep theirs
-    arriving = "test -s /var/lib/kubenorn/staging/apply.sh"
-    # sshd's listener is to stay, its sessions to go.
-    cut = "for pid in $(pgrep -f 'sshd: root@notty'); do [ $pid = $PPID ] || kill -9 $pid; done"
+    # sshd's listener is to stay, its sessions to go, as soon as the first binary arrives.
+    cut = (
+        "until [ -s /var/lib/kubenorn/staging/binaries/kube-apiserver ]; do sleep 0.01; done\n"
+        "pkill -9 -f 'sshd: root@'\n"
+    )
+    lab.run("m1", "cat >/root/cut.sh && systemd-run -q --unit=cutter sh /root/cut.sh", input=cut)
     with available(cluster):
-        watcher = meanwhile(
-            lambda: lab.run("m1", arriving, check=False).returncode == 0,
-            lambda: lab.run("m1", f'setsid sh -c "sleep 0.05; {cut}" >/dev/null 2>&1 &', check=False),
-        )
-        ran: Ran = cluster.deploy()
-        watcher.join(60)
-        assert ran.status in {1, 3}, ran.text
-        assert "m1: " in ran.stderr
+        ran = cluster.deploy()
+        assert lab.run("m1", "systemctl is-active cutter", check=False).stdout == "inactive\n"
+        assert ran.status == 3, ran.text
+        assert re.search(r"m1: the SSH connection broke off", ran.stderr), ran.stderr
 
 
 def test_a_host_powered_off_during_the_run(cluster: Controller, tmp_path: Path) -> None:
@@ -175,7 +174,7 @@ def test_a_host_powered_off_during_the_run(cluster: Controller, tmp_path: Path) 
     config = cluster.inventory(tmp_path / "inventory", CHANGE)
     lab.run("m1", "true")
     changed = f"grep -q -e --v=4 {UNIT_FILE}"
-    victim = next(host.name for host in lab.hosts if host.name not in holders_and_first(lab))
+    victim = next(host.name for host in lab.hosts if host.name not in {holder_of(lab), first_changed(lab)})
     with probed(lab) as probes:
         watcher = meanwhile(
             lambda: any(
@@ -198,12 +197,15 @@ def test_a_host_powered_off_during_the_run(cluster: Controller, tmp_path: Path) 
     assert "No changes." in cluster.deploy().stdout
 
 
-def holders_and_first(lab: Lab) -> set[str]:
-    """Return the host that holds the VIP, and the first that a run changes."""
-    addresses = everywhere(lab, "ip -o -4 addr show")
-    holder = {host for host, text in addresses.items() if f" {lab.vip}/" in text}
-    first = next(host.name for host in lab.hosts if host.name not in holder)
-    return {*holder, first}
+def holder_of(lab: Lab) -> str:
+    """Return the host that holds the VIP."""
+    (holder,) = vip_holders(lab)
+    return holder
+
+
+def first_changed(lab: Lab) -> str:
+    """Return the host that a run changes first: the first that does not hold the VIP."""
+    return next(host.name for host in lab.hosts if host.name != holder_of(lab))
 
 
 def test_a_clock_ten_minutes_off(cluster: Controller, tmp_path: Path) -> None:
