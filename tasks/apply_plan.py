@@ -11,7 +11,7 @@ from kubenorn.errors import HostsWrongError, RolledBackError
 from kubenorn.observed import ObservedHost
 from kubenorn.payload import ANOTHER_RUN_STATUS, READY_SECONDS, RECEIVE, build_payload
 from kubenorn.plan import HostPlan
-from tasks.exec_channel import expect_success, run_command
+from tasks.exec_channel import last_words, run_command
 from tasks.rendering import renderer
 
 TRANSFER_SECONDS = 1800
@@ -64,8 +64,9 @@ def apply_plan(
     )
     if completed.exit_status == ANOTHER_RUN_STATUS:
         raise HostsWrongError("another run is changing this host right now; wait for it and run again")
+    if completed.exit_status != 0 and not heard.failure:
+        heard.failure = last_words(completed)
     heard.raise_failure()
-    expect_success(completed, "applying the plan")
     return Result(
         host=task.host, changed=True, summary=f"{len(plan.changes)} changes, {payload.size} bytes sent"
     )

@@ -326,10 +326,14 @@ def expect_success(completed: Completed, what: str) -> Completed:
     """Return `completed`, or raise HostsWrongError with the last line it printed to stderr."""
     if completed.exit_status == 0:
         return completed
+    raise HostsWrongError(f"{what} failed with exit status {completed.exit_status}: {last_words(completed)}")
+
+
+def last_words(completed: Completed) -> str:
+    """Return the last line a command printed to stderr that says something."""
     # tar's last word says nothing of what it said before
     said_nothing = "tar: Exiting with failure status"
     lines = [
         line for line in completed.stderr.splitlines() if line.strip() and not line.startswith(said_nothing)
     ]
-    said = lines[-1] if lines else "it printed nothing"
-    raise HostsWrongError(f"{what} failed with exit status {completed.exit_status}: {said}")
+    return lines[-1] if lines else "it printed nothing"
