@@ -117,9 +117,10 @@ def test_a_binary_of_another_version_is_refused_before_the_old_one_is_replaced(
 def test_an_unreachable_host_stops_the_run_before_anything_is_changed(
     cluster: Controller, tmp_path: Path
 ) -> None:
+    nobody = cluster.lab.vip.rsplit(".", 1)[0] + ".250"
     config = cluster.inventory(
         tmp_path / "inventory",
-        {"cluster.node_port_range": "31000-31999", "hosts.m3.hostname": "198.18.80.250"},
+        {"cluster.node_port_range": "31000-31999", "hosts.m3.hostname": nobody},
     )
     files, units = snapshot(cluster.lab), active_since(cluster.lab)
     ran = cluster.deploy(config=config)
