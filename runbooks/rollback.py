@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from kubenorn.console import console
+from kubenorn.errors import ExitCode
 from kubenorn.options import (
     DEFAULT_CONFIG,
     AskPasswordOption,
@@ -70,6 +71,8 @@ def rollback(
                 console.print(f"{host}: {what}")
             recording.verifications = run.verify()
         show_outcome(recording, verbose=verbose)
+        if not all(verification.ok for verification in recording.verifications):
+            raise typer.Exit(ExitCode.HOSTS_WRONG)
 
 
 if __name__ == "__main__":
