@@ -25,6 +25,7 @@ def cluster_problems(cluster: Cluster, place: str, masters: Mapping[str, MasterP
         *_networks(cluster, place),
         *_ports(cluster, place),
         *_external_etcd(cluster, place),
+        *_elections(cluster, place),
         *_vrrp(cluster, place),
         *_lifetimes(cluster, place),
     ]
@@ -158,6 +159,19 @@ def _external_etcd(cluster: Cluster, place: str) -> Iterator[Problem]:
                 yield Problem(
                     f"{place}.etcd.{key}", None, "is for external etcd; remove it or set mode: external"
                 )
+
+
+def _elections(cluster: Cluster, place: str) -> Iterator[Problem]:
+    """Yield timers of etcd that it refuses to start with (etcd's tuning guide), extra arguments counted."""
+    etcd, extra = cluster.settings.etcd, cluster.settings.extra_arguments.get("etcd", {})
+    heartbeat = extra.get("heartbeat-interval") or f"{etcd.heartbeat_interval * 1000:.0f}"
+    election = extra.get("election-timeout") or f"{etcd.election_timeout * 1000:.0f}"
+    if heartbeat.isdigit() and election.isdigit() and int(election) < 5 * int(heartbeat):
+        yield Problem(
+            f"{place}.etcd.election_timeout",
+            f"{election} ms",
+            f"is less than 5 times heartbeat_interval {heartbeat} ms; etcd refuses that",
+        )
 
 
 def _vrrp(cluster: Cluster, place: str) -> Iterator[Problem]:

@@ -23,8 +23,8 @@ from kubenorn.settings import ClusterSettings, MasterSettings, SshSettings, dns_
 
 Model = TypeVar("Model", bound=BaseModel)
 
-HIGHEST_PRIORITY, PRIORITY_STEP = 120, 10
-"""Priorities not given are 120, 110, 100 … in inventory order, as the guides number them."""
+HIGHEST_PRIORITY, PRIORITY_STEP = 250, 10
+"""Priorities not given are 250, 240, 230 … in inventory order: near VRRP's 254, so that a backup waits briefly."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -59,6 +59,8 @@ class Evidence:
     etcd_error: str
     cluster_info: str
     secrets: tuple[StoredSecret, ...]
+    metrics: dict[str, str] = field(default_factory=dict)
+    """By component: its lines about its version and its leadership, where an audit asked."""
 
 
 def parse_evidence(output: str) -> Evidence:
@@ -78,7 +80,7 @@ def _parse(output: str) -> Evidence:
     for kind, *fields in records(output):
         if kind == "unit":
             unit_lines.append(fields[0])
-        elif kind in {"http", "address", "secret", "netstat", "ss"}:
+        elif kind in {"http", "address", "secret", "netstat", "ss", "metric"}:
             many.setdefault(kind, []).append(fields)
         else:
             single[kind] = fields
@@ -100,14 +102,17 @@ def _parse(output: str) -> Evidence:
             StoredSecret(_decode(key).decode(errors="replace"), _decode(value[: len(value) // 4 * 4]))
             for key, value in many.get("secret", [])
         ),
+        metrics={name: _decode(text).decode(errors="replace") for name, text in many.get("metric", [])},
     )
 
 
 def _answer(fields: list[str]) -> HttpAnswer:
-    if len(fields) == 4:  # curl was killed before it could print its status
-        fields = ["0", "0", *fields[1:]]
+    if len(fields) == 3:  # curl was killed before it could print its status
+        fields = ["0", "0", "0", *fields[1:]]
     status, seconds, size, body, error = fields
-    return HttpAnswer(int(status or 0), float(seconds or 0), int(size or 0), _decode(body), error.strip())
+    return HttpAnswer(
+        int(status or 0), float(seconds or 0), int(float(size or 0)), _decode(body), error.strip()
+    )
 
 
 def _decode(text: str) -> bytes:

@@ -41,6 +41,16 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
         raise InputWrongError(f"cannot write {path}: {error.strerror}; mend that and run again") from error
 
 
+def check_can_be_written(path: Path | None, option: str) -> None:
+    """Raise InputWrongError, naming the option, when a file could not be written later; no path is all right."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise InputWrongError(f"{option} {path}: is a folder; name a file.")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputWrongError(f"{option} {path}: there is no folder {path.parent} to write into.")
+
+
 def read_if_exists(path: Path) -> bytes | None:
     """Return the content, or None when there is no such file; any other trouble is an InputWrongError."""
     try:

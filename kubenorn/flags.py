@@ -41,6 +41,13 @@ class FlagContext:
 Value = Callable[[FlagContext], object]
 
 
+def _etcd_servers(context: FlagContext) -> str:
+    """Return the etcd members of a kube-apiserver: its own host's alone where there is one; see decision 008."""
+    if context.cluster.settings.etcd.mode == "managed":
+        return "https://127.0.0.1:2379"
+    return ",".join(context.cluster.etcd_endpoints)
+
+
 @dataclass(frozen=True)
 class Flag:
     """One flag of a component, from release `since` on and before release `until`."""
@@ -113,6 +120,11 @@ def _etcd_flags() -> Iterator[Flag]:
         yield Flag("etcd", name, value)
     yield Flag("etcd", "client-cert-auth", _constant("true"))
     yield Flag("etcd", "peer-client-cert-auth", _constant("true"))
+    # Nothing is answered from the loss of etcd's leader until another is elected; see decision 009.
+    yield Flag(
+        "etcd", "heartbeat-interval", lambda c: round(c.cluster.settings.etcd.heartbeat_interval * 1000)
+    )
+    yield Flag("etcd", "election-timeout", lambda c: round(c.cluster.settings.etcd.election_timeout * 1000))
     yield Flag("etcd", "auto-compaction-retention", _constant("1"))
     yield Flag("etcd", "quota-backend-bytes", _constant(8 * 1024**3))
 
@@ -144,7 +156,7 @@ def _apiserver_flags() -> Iterator[Flag]:
         lambda c: f"https://kubernetes.default.svc.{c.cluster.settings.cluster_domain}",
         since=(1, 20),
     )
-    yield flag("etcd-servers", lambda c: ",".join(c.cluster.etcd_endpoints))
+    yield flag("etcd-servers", _etcd_servers)
     yield flag("etcd-cafile", _certificate("etcd-ca"))
     yield flag("etcd-certfile", _certificate("kube-apiserver-etcd-client"))
     yield flag("etcd-keyfile", _key("kube-apiserver-etcd-client"))

@@ -5,6 +5,7 @@ Nornir itself ignores keys it does not know and answers a wrong type with a trac
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from kubenorn.drill.scenarios import Hook
 from kubenorn.errors import InputWrongError
 from kubenorn.problem import Problem
 
@@ -88,9 +90,30 @@ def configuration_problems(configuration: Document) -> Iterator[Problem]:
         value = _at(data, f"{section_name}.{key}")
         if value is not None and not (isinstance(value, str) and value):
             yield Problem(f"{place}: {section_name}.{key}", value, "is not a path")
+    yield from _hook_problems(f"{place}: user_defined.hooks", _at(data, "user_defined.hooks"))
     workers = _at(data, "runner.options.num_workers")
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
         yield Problem(f"{place}: runner.options.num_workers", workers, "is not a whole number from 1 on")
+
+
+def _hook_problems(place: str, hooks: Any) -> Iterator[Problem]:
+    if hooks is None:
+        return
+    if not isinstance(hooks, Mapping):
+        yield Problem(place, None, f"is {_kind(hooks)}, not a mapping")
+        return
+    yield from _unknown_keys(f"{place}.", hooks, tuple(Hook), "a hook")
+    for name in Hook:
+        line = hooks.get(name.value)
+        if line is None:
+            continue
+        if not (isinstance(line, str) and "{host}" in line):
+            yield Problem(f"{place}.{name}", line, "is no command line with {host} in it")
+            continue
+        try:
+            shlex.split(line)
+        except ValueError as error:
+            yield Problem(f"{place}.{name}", line, f"is no command line: {error}")
 
 
 def _at(data: Any, path: str) -> Any:

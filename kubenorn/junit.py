@@ -1,15 +1,13 @@
 """JUnit XML of a run, for what shows test results: a suite a host, and one for the cluster."""
 
-import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from kubenorn.errors import InputWrongError
-from kubenorn.files import write_atomically
+from kubenorn.files import check_can_be_written, write_atomically
 from kubenorn.run_record import HostResult, HostState, Outcome, RunRecord
 from kubenorn.verification import Verification
 
@@ -27,13 +25,18 @@ def run_junit(
     `run`, so that a run that was refused is not all green. Times are in seconds.
     """
     seen = {each.cluster: each for each in verifications}
-    document = JUnitXml("kubenorn")
-    for record in records:
-        verification = seen.get(record.cluster)
-        for suite in _suites(record, verification, step):
-            # add_testsuite would compare it with all others, to merge those that look alike
-            document.append(suite)  # type: ignore[no-untyped-call]
-    document.update_statistics()  # type: ignore[no-untyped-call]
+    return junit_document(
+        "kubenorn", (suite for record in records for suite in _suites(record, seen.get(record.cluster), step))
+    )
+
+
+def junit_document(name: str, suites: Iterable[TestSuite]) -> bytes:
+    """Return the XML of a document of suites, with its counts."""
+    document = JUnitXml(name)
+    for suite in suites:
+        # add_testsuite would compare it with all others, to merge those that look alike
+        document.append(suite)  # type: ignore[no-untyped-call]  # the library has no types there
+    document.update_statistics()  # type: ignore[no-untyped-call]  # nor there
     content = BytesIO()
     document.write(content)
     return content.getvalue()
@@ -44,10 +47,10 @@ def _suites(record: RunRecord, verification: Verification | None, step: str) -> 
     for host in {**record.results, **hosts}:
         name = f"{record.cluster}.{host}"
         cases = [_applied(name, step, record.results[host])] if host in record.results else []
-        cases += [_checked(name, c.group, c.name, c.ok, c.detail) for c in hosts.get(host, ())]
+        cases += [checked_case(name, c.group, c.name, c.ok, c.detail) for c in hosts.get(host, ())]
         yield _suite(record, name, host, cases)
     whole = verification.whole if verification else ()
-    cases = [_checked(record.cluster, c.group, c.name, c.ok, c.detail) for c in whole]
+    cases = [checked_case(record.cluster, c.group, c.name, c.ok, c.detail) for c in whole]
     yield _suite(record, record.cluster, record.who.controller, [_run(record), *cases])
 
 
@@ -82,7 +85,8 @@ def _applied(suite: str, step: str, result: HostResult) -> TestCase:
     return case
 
 
-def _checked(suite: str, group: str, name: str, ok: bool, detail: str) -> TestCase:
+def checked_case(suite: str, group: str, name: str, ok: bool, detail: str) -> TestCase:
+    """Return one check as a testcase, failed with what was seen."""
     case = _case(suite, f"{group}: {name}")
     return case if ok else _failed(case, group, detail)
 
@@ -102,12 +106,7 @@ def _xml(text: str) -> str:
 
 def check_junit_path(path: Path | None) -> None:
     """Raise InputWrongError when the file could not be written later: better told before a run than after."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise InputWrongError(f"--junit {path}: is a folder; name a file.")
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise InputWrongError(f"--junit {path}: there is no folder {path.parent} to write into.")
+    check_can_be_written(path, "--junit")
 
 
 def write_junit(path: Path | None, content: bytes) -> None:

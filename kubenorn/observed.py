@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Interface
@@ -62,7 +63,7 @@ class ObservedHost:
     """Free bytes by mount point."""
     directories: dict[PurePosixPath, ObservedDirectory]
     files: dict[PurePosixPath, ObservedFile]
-    units: dict[str, UnitState]
+    units: Mapping[str, UnitState]
     listeners: tuple[ListeningSocket, ...]
     objects: ObservedObjects | None
 

@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
@@ -100,7 +101,9 @@ def confirm(question: str, *, yes: bool) -> None:
 
 def run_runbook(runbook: Callable[..., None]) -> None:
     """Run a runbook's command line; tell its errors in a sentence and exit with their code."""
-    verbose = "--verbose" in sys.argv or "-v" in sys.argv
+    # What stands behind -- is for somebody else: run.py's command may have a -v of its own.
+    own = list(takewhile(lambda word: word != "--", sys.argv))
+    verbose = "--verbose" in own or "-v" in own
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
     app.command(context_settings={"help_option_names": ["-h", "--help"]})(runbook)
     try:

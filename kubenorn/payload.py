@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Protocol, cast
 
 from kubenorn.desired import ManagedBinary, ManagedFile
 from kubenorn.layout import (
@@ -39,6 +39,13 @@ RECEIVE = (
 ANOTHER_RUN_STATUS = 75
 
 
+class Writable(Protocol):
+    """What a payload is written to."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take all of `data`."""
+
+
 @dataclass(frozen=True)
 class Payload:
     """The stream's parts: the script and small files in memory, compressed binaries on disk."""
@@ -53,10 +60,11 @@ class Payload:
         in_memory = sum(len(content) for content in self.files.values())
         return len(self.script) + in_memory + sum(path.stat().st_size for path in self.binaries.values())
 
-    def write(self, pipe: IO[bytes]) -> None:
+    def write(self, pipe: Writable) -> None:
         """Write the tar stream."""
         # GNU format: what every tar reads; the stream is never seeked
-        with tarfile.open(mode="w|", fileobj=pipe, format=tarfile.GNU_FORMAT, bufsize=1 << 17) as archive:
+        stream = cast(IO[bytes], pipe)  # which only is written to
+        with tarfile.open(mode="w|", fileobj=stream, format=tarfile.GNU_FORMAT, bufsize=1 << 17) as archive:
             sums = "".join(f"{hashlib.sha256(c).hexdigest()}  {n}\n" for n, c in self.files.items())
             texts = {"apply.sh": self.script.encode(), "payload.sha256": sums.encode(), **self.files}
             for name, content in texts.items():

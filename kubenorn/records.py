@@ -49,19 +49,21 @@ def records(output: str) -> Iterator[list[str]]:
             yield line.split("\t")
 
 
-def parse_units(lines: Iterable[str]) -> dict[str, UnitState]:
-    """Return units by name (without `.service`) from blocks of `KEY=VALUE` lines, an empty line between."""
-    units: dict[str, UnitState] = {}
+def unit_blocks(lines: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Yield the properties of each unit from blocks of `KEY=VALUE` lines, an empty line between."""
     block: dict[str, str] = {}
     for line in [*lines, ""]:
         if line:
             key, _, value = line.partition("=")
             block[key] = value
         elif block:
-            unit = _unit(block)
-            units[unit.name] = unit
+            yield block
             block = {}
-    return units
+
+
+def parse_units(lines: Iterable[str]) -> dict[str, UnitState]:
+    """Return units by name (without `.service`) from blocks of `KEY=VALUE` lines, an empty line between."""
+    return {unit.name: unit for unit in map(_unit, unit_blocks(lines))}
 
 
 def _unit(block: dict[str, str]) -> UnitState:

@@ -40,6 +40,19 @@ def environment() -> Environment:
     return result
 
 
+def render_page(name: str, variables: Mapping[str, object]) -> str:
+    """Render a template of an HTML page: what is put in is escaped."""
+    pages = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters["ms"] = lambda value: "–" if value is None else f"{value:.0f}"
+    return pages.get_template(name).render(**variables)
+
+
 def render_purely(name: str, variables: Mapping[str, object]) -> str:
     """Render outside Nornir: for tests and golden files."""
     return environment().get_template(name).render(**variables)

@@ -203,6 +203,10 @@ class EtcdSettings(_Settings):
         ]
         | None
     ) = None
+    heartbeat_interval: Annotated[float, Field(ge=0.01, le=5)] = 0.05
+    """Seconds between the leader's signs of life; about the time a message takes from member to member, or more."""
+    election_timeout: Annotated[float, Field(ge=0.05, le=50)] = 0.4
+    """Seconds without one until a member wants to lead; etcd waits up to twice as long (raft, 5.2)."""
     endpoints: list[
         Annotated[
             str, _text(r"https://[^/\s,]+:[0-9]+", "is not an endpoint, such as https://192.168.90.1:2379")

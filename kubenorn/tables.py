@@ -103,7 +103,8 @@ def verification_tables(verification: Verification) -> RenderableType:
     return Group(_host_table(verification), _cluster_table(verification), *_failures(verification))
 
 
-def _table(title: str) -> Table:
+def plain_table(title: str) -> Table:
+    """Return an empty table in the one style all tables have."""
     # Without edges and with narrow gaps three hosts with names of 20 characters fit into 80 columns.
     return Table(
         box=box.SIMPLE_HEAD,
@@ -116,7 +117,7 @@ def _table(title: str) -> Table:
 
 
 def _host_table(verification: Verification) -> Table:
-    table = _table(f"Hosts of {verification.cluster}")
+    table = plain_table(f"Hosts of {verification.cluster}")
     table.add_column("Host", overflow="fold")
     for group in HOST_GROUPS:
         table.add_column(group.capitalize(), no_wrap=True)
@@ -142,7 +143,7 @@ def _cell(checks: Sequence[Check]) -> Text:
 
 
 def _cluster_table(verification: Verification) -> Table:
-    table = _table(f"Cluster {verification.cluster}")
+    table = plain_table(f"Cluster {verification.cluster}")
     table.add_column("Check", no_wrap=True)
     table.add_column("")
     table.add_column("Seen", overflow="fold")
@@ -178,7 +179,7 @@ def _label(check: Check) -> str:
 
 def check_table(verification: Verification) -> Table:
     """Return every single check of every host: what --verbose shows."""
-    table = _table("Every check")
+    table = plain_table("Every check")
     for title in ("Host", "Check", "", "Seen"):
         table.add_column(title, overflow="fold")
     for host, checks in verification.hosts.items():

@@ -13,6 +13,8 @@ from kubenorn.host_verification import ETCD, SERVICES, Check, host_checks, http_
 from kubenorn.verify_requests import VIP_REQUEST
 
 VIP = "vip"
+EVIDENCE = "evidence"
+"""The check of a host that gave none."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Leader:
     age: timedelta
     held_for: timedelta
     transitions: int
+    exists_for: timedelta = timedelta()
+    """How long there has been such a lease, and so since when transitions are counted."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ def verify(cluster: Cluster, evidence: Mapping[str, Evidence], missing: Mapping[
         if master.name in evidence:
             hosts[master.name] = tuple(host_checks(cluster, evidence[master.name]))
         elif master.name in missing:
-            hosts[master.name] = (Check(SERVICES, "evidence", False, missing[master.name]),)
+            hosts[master.name] = (Check(SERVICES, EVIDENCE, False, missing[master.name]),)
     holders = tuple(
         name
         for name, seen in evidence.items()
@@ -114,7 +118,8 @@ def _leader(component: str, evidence: Mapping[str, Evidence]) -> Leader | None:
     hostnames = {seen.hostname: host for host, seen in evidence.items()}
     for seen in evidence.values():
         answer = seen.http.get(f"leader-{component}")
-        record = _election_record(answer.json()) if answer and answer.status == 200 else {}
+        lease = answer.json() if answer and answer.status == 200 else {}
+        record = _election_record(lease)
         if record.get("holderIdentity") and record.get("renewTime"):
             holder = str(record["holderIdentity"])
             return Leader(
@@ -125,6 +130,8 @@ def _leader(component: str, evidence: Mapping[str, Evidence]) -> Leader | None:
                 age=max(timedelta(), seen.clock - _time(record["renewTime"])),
                 held_for=seen.clock - _time(record.get("acquireTime") or record["renewTime"]),
                 transitions=int(record.get("leaseTransitions", record.get("leaderTransitions", 0)) or 0),
+                exists_for=seen.clock
+                - _time(lease.get("metadata", {}).get("creationTimestamp") or record["renewTime"]),
             )
     return None
 

@@ -8,21 +8,27 @@ from kubenorn.components import LEADER_ELECTED, components
 VIP_REQUEST = "through-the-vip"
 BACKENDS_REQUEST = "haproxy-backends"
 READY_REQUEST = "ready-kube-apiserver"
+VERSION_REQUEST = "version-kube-apiserver"
 
 
-def requests(cluster: Cluster, master: Master) -> Iterator[tuple[str, str, int]]:
-    """Yield what is asked on a host as the administrator: name, URL, and how many bytes of the body are kept."""
+def requests(cluster: Cluster, master: Master, *, brief: bool = False) -> Iterator[tuple[str, str, int]]:
+    """Yield what is asked on a host as the administrator: name, URL, and how many bytes of the body are kept.
+
+    A `brief` round asks kube-apiserver for its version instead of all its measurements, which are megabytes.
+    """
     settings = cluster.settings
     version = settings.kubernetes_version
     for component in components(cluster):
         if component.health_url:
             yield f"health-{component.name}", component.health_url, 400
-        if component.metrics_url:
+        if component.metrics_url and not (brief and component.name == "kube-apiserver"):
             yield f"metrics-{component.name}", component.metrics_url, 200
+    if brief:
+        yield VERSION_REQUEST, f"https://127.0.0.1:{settings.apiserver_port}/version", 1000
     own = f"https://127.0.0.1:{settings.apiserver_port}{version.readiness_path}"
     yield READY_REQUEST, f"{own}?verbose", 8192
     yield VIP_REQUEST, f"{settings.endpoint}{version.readiness_path}", 400
-    api = f"https://{master.address}:{settings.apiserver_port}"
+    api = f"https://{'127.0.0.1' if brief else master.address}:{settings.apiserver_port}"
     kind = "leases" if version.leaders_in_leases else "endpoints"
     group = "/apis/coordination.k8s.io/v1" if version.leaders_in_leases else "/api/v1"
     for name in LEADER_ELECTED:

@@ -1,6 +1,8 @@
 """The ready-made Nornir inventory in a lab's folder."""
 
 import hashlib
+import shlex
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,9 @@ from lab.binaries import Versions
 from lab.facts import Facts
 from lab.keys import CLIENT_KEY, KNOWN_HOSTS
 from lab.tools import write_atomically
+
+HOOKS = {"freeze": "freeze", "thaw": "thaw", "power_off": "off", "power_on": "on"}
+"""The drill's hooks, and the lab's verbs that do them."""
 
 
 def documents(facts: Facts, folder: Path, binaries: Path, versions: Versions) -> dict[str, dict[str, Any]]:
@@ -38,6 +43,12 @@ def documents(facts: Facts, folder: Path, binaries: Path, versions: Versions) ->
             },
             "runner": {"plugin": "threaded", "options": {"num_workers": 20}},
             "logging": {"enabled": False},
+            "user_defined": {
+                "hooks": {
+                    name: f"{shlex.quote(sys.executable)} -m lab {verb} --name {facts.name} {{host}}"
+                    for name, verb in HOOKS.items()
+                }
+            },
         },
         "hosts.yaml": {
             host.name: {"hostname": host.address, "groups": [facts.name], "data": {"role": "master"}}

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO
 
 from nornir.core.task import Result, Task
 
 from kubenorn.binaries.compressed import Method
 from kubenorn.errors import HostsWrongError, RolledBackError
 from kubenorn.observed import ObservedHost
-from kubenorn.payload import ANOTHER_RUN_STATUS, READY_SECONDS, RECEIVE, build_payload
+from kubenorn.payload import ANOTHER_RUN_STATUS, READY_SECONDS, RECEIVE, Writable, build_payload
 from kubenorn.plan import HostPlan
-from tasks.exec_channel import last_words, run_command
+from tasks.exec_channel import StandardInput, last_words, run_command
 from tasks.rendering import renderer
 
 TRANSFER_SECONDS = 1800
@@ -112,7 +111,7 @@ class Heard:
         raise HostsWrongError(self.failure)
 
 
-def _counted(pipe: IO[bytes], report: Callable[[int], None]) -> IO[bytes]:
+def _counted(pipe: StandardInput, report: Callable[[int], None]) -> Writable:
     class Counted:
         done = 0
 
@@ -122,4 +121,4 @@ def _counted(pipe: IO[bytes], report: Callable[[int], None]) -> IO[bytes]:
             report(self.done)
             return count
 
-    return Counted()  # type: ignore[return-value]  # only written to
+    return Counted()

@@ -86,10 +86,7 @@ class Deployment:
         """Find the binaries for every architecture there is, verified against their checksums."""
         with phase("Binaries", bytes_shown=True) as shown:
             for cluster in self.session.clusters:
-                settings = cluster.settings.binaries
-                source = BinarySource(
-                    settings.source, settings.etcd_source, settings.checksums, settings.ca_file
-                )
+                source = BinarySource.of(cluster.settings.binaries)
                 for arch in {self._arch(host) for host in self.selected(cluster)}:
                     self.binaries[cluster.name, arch] = resolve_binaries(
                         binary_versions(cluster),

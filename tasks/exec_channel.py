@@ -5,23 +5,19 @@ standard input only: argv is public on the host.
 """
 
 import select
-import shlex
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import IO
+from typing import Protocol
 
 import paramiko
 from nornir.core.task import Task
 
 from kubenorn.errors import HostsUnreachableError, HostsWrongError, InputWrongError, KubenornError
 from tasks.login import open_connection
+from tasks.sudo import SUDO_PROMPT, SUDO_READY, SUDO_SECONDS, as_root_line, sudo_refusal
 
-SUDO_PROMPT = "[kubenorn needs the sudo password]"
-SUDO_READY = "[kubenorn is root]"
-SUDO_SECONDS = 30
-"""How long sudo may take to ask, or to judge a password: PAM may ask a directory first."""
 CHANNEL_SECONDS = 15
 """How long a host we are logged in to may take to start a command."""
 POLL_SECONDS = 0.1
@@ -37,7 +33,18 @@ SETTLE_SECONDS = 0.5
 CHUNK_BYTES = 1 << 17
 """What is written at once: large enough for the window, small enough for a smooth progress."""
 
-Feed = Callable[[IO[bytes]], None]
+
+class StandardInput(Protocol):
+    """What a command reads; whoever writes it also hears what the command says meanwhile."""
+
+    def write(self, data: bytes, /) -> int:
+        """Send all of `data`."""
+
+    def listen(self) -> None:
+        """Take what the command says within the next POLL_SECONDS; returns early when it said something."""
+
+
+Feed = Callable[[StandardInput], None]
 
 
 @dataclass(frozen=True)
@@ -65,20 +72,26 @@ def run_command(
     feed: Feed | None = None,
     timeout: float,
     on_line: Callable[[str], None] | None = None,
+    on_error_line: Callable[[str], None] | None = None,
+    while_waiting: Callable[[], None] | None = None,
+    as_root: bool = True,
 ) -> Completed:
-    """Run `command` as root: `feed` writes its standard input, `on_line` gets stdout line by line.
+    """Run `command` as root, or without `as_root` as the login user; `feed` writes its standard input.
 
+    `on_line` gets stdout line by line, `on_error_line` stderr; neither gets a last line without an end.
+    `while_waiting` is called every POLL_SECONDS; what it raises ends the run.
     `timeout` is in seconds for the whole run. Raises like `run_script`.
     """
     connection = open_connection(task.host, task.nornir.config)
     transport: paramiko.Transport = connection.remote_conn_pre.get_transport()
-    needs_sudo = transport.get_username() != "root"
+    needs_sudo = as_root and transport.get_username() != "root"
     password: str = connection.secret
     try:
         channel = transport.open_session(timeout=CHANNEL_SECONDS)
         try:
-            _start(channel, _as_root(command, password) if needs_sudo else command)
-            conversation = _Conversation(channel, time.monotonic() + timeout, on_line)
+            _start(channel, as_root_line(command, password) if needs_sudo else command)
+            deadline = time.monotonic() + timeout
+            conversation = _Conversation(channel, deadline, on_line, on_error_line, while_waiting)
             return conversation.run(feed, password if needs_sudo else None)
         finally:
             # Also of a command that goes on: without its streams it ends when it reads or writes next.
@@ -108,15 +121,7 @@ def _start(channel: paramiko.Channel, command: str) -> None:
     channel.settimeout(POLL_SECONDS)
 
 
-def _as_root(command: str, password: str) -> str:
-    # -k: never a cached credential, so that sudo either asks now or never; see _Conversation._become_root
-    how = f"-S -k -p {shlex.quote(SUDO_PROMPT)}" if password else "-n"
-    ready = f"echo {shlex.quote(SUDO_READY)} >&2; {command}"
-    # LC_ALL: sudo's refusals are recognised by their words.
-    return f"env LC_ALL=C sudo {how} -- sh -c {shlex.quote(ready)}"
-
-
-def _write(pipe: IO[bytes], data: bytes) -> None:
+def _write(pipe: StandardInput, data: bytes) -> None:
     pipe.write(data)
 
 
@@ -128,14 +133,22 @@ class _Conversation:
     """Feeds a channel and drains both of its streams until the command is over or its time is."""
 
     def __init__(
-        self, channel: paramiko.Channel, deadline: float, on_line: Callable[[str], None] | None
+        self,
+        channel: paramiko.Channel,
+        deadline: float,
+        on_line: Callable[[str], None] | None,
+        on_error_line: Callable[[str], None] | None,
+        while_waiting: Callable[[], None] | None,
     ) -> None:
         self.channel = channel
         self.deadline = deadline
         self.on_line = on_line
+        self.on_error_line = on_error_line
+        self.while_waiting = while_waiting
         self.stdout = bytearray()
         self.stderr = bytearray()
         self.told = 0
+        self.told_errors = 0
         self.ready_to_read = select.poll()  # select() takes no descriptor above 1023
         # Channel.fileno() becomes readable when either stream has data or ends.
         self.ready_to_read.register(channel.fileno(), select.POLLIN)
@@ -165,7 +178,7 @@ class _Conversation:
 
     def _feed(self, feed: Feed) -> None:
         try:
-            feed(_Pipe(self))  # type: ignore[arg-type]  # only written to
+            feed(_Pipe(self))
         except _NobodyReadsError:
             return  # what the command says tells why
         except TimeoutError:
@@ -193,6 +206,12 @@ class _Conversation:
                 self.pulse.felt()  # once the buffers are full, only a host that reads lets us send
                 return sent
 
+    def listen(self) -> None:
+        """Take what the command says within the next moment."""
+        if self.channel.closed or self.channel.exit_status_ready():
+            raise _NobodyReadsError
+        self._drain(wait=True)
+
     def _shut_stdin(self) -> None:
         try:
             self.channel.shutdown_write()
@@ -211,7 +230,7 @@ class _Conversation:
                 self.channel.sendall(password.encode() + b"\n")
                 answered = True
             if self._finished():
-                raise InputWrongError(_sudo_refusal(self._stderr_text()))
+                raise InputWrongError(sudo_refusal(self._stderr_text()))
             if time.monotonic() > deadline:
                 said = " ".join(self._stderr_text().split()) or "nothing"
                 raise InputWrongError(f"sudo let nobody in within {SUDO_SECONDS} s; it said: {said}")
@@ -241,18 +260,22 @@ class _Conversation:
     def _check_time(self) -> None:
         if time.monotonic() > self.deadline:
             raise TimeoutError
+        if self.while_waiting:
+            self.while_waiting()
         self.pulse.check()
 
     def _tell(self) -> None:
-        if not self.on_line:
-            return
-        while (end := self.stdout.find(b"\n", self.told)) >= 0:
+        while self.on_line and (end := self.stdout.find(b"\n", self.told)) >= 0:
             self.on_line(self.stdout[self.told : end].decode(errors="replace"))
             self.told = end + 1
+        while self.on_error_line and (end := self.stderr.find(b"\n", self.told_errors)) >= 0:
+            line = _without_sudo(self.stderr[self.told_errors : end + 1])
+            self.told_errors = end + 1
+            if line:
+                self.on_error_line(line.removesuffix("\n"))
 
     def _stderr_text(self) -> str:
-        text = self.stderr.decode(errors="replace")
-        return text.replace(SUDO_READY + "\n", "").replace(SUDO_PROMPT, "")
+        return _without_sudo(self.stderr)
 
 
 class _Pipe:
@@ -266,6 +289,10 @@ class _Pipe:
         while view:
             view = view[self._conversation.send(view) :]
         return len(data)
+
+    def listen(self) -> None:
+        """Take what the command says; raises like a write when the command is over."""
+        self._conversation.listen()
 
 
 class _Pulse:
@@ -310,16 +337,9 @@ class _Pulse:
             self.felt()
 
 
-def _sudo_refusal(stderr: str) -> str:
-    said = " ".join(stderr.split()) or "no reason given"
-    if "password is required" in said:
-        return (
-            "sudo asks for a password; run again with --ask-sudo-password, "
-            "or set KUBENORN_SUDO_PASSWORD, or allow NOPASSWD"
-        )
-    if "Sorry, try again" in said or "incorrect password" in said:
-        return "sudo refused the password; correct it and run again"
-    return f"sudo refused ({said}); let the user run commands as root with sudo"
+def _without_sudo(stderr: bytearray) -> str:
+    """Return what was said on stderr, but for what tells us how far sudo is."""
+    return stderr.decode(errors="replace").replace(SUDO_READY + "\n", "").replace(SUDO_PROMPT, "")
 
 
 def expect_success(completed: Completed, what: str) -> Completed:

@@ -20,7 +20,7 @@ from nornir.plugins.runners import ThreadedRunner
 
 from kubenorn.errors import HostsUnreachableError, HostsWrongError, KubenornError
 from kubenorn.layout import STATE
-from tasks.exec_channel import run_command
+from tasks.exec_channel import StandardInput, run_command
 
 FEED_SECONDS = 1.0
 STALE_SECONDS = 30
@@ -71,9 +71,9 @@ class _Lock:
                 age, _, owner = rest.partition("\t")
                 self.holders[name] = (int(age) if age.isdigit() else 0, owner)
 
-        def feed(pipe: object) -> None:
+        def feed(pipe: StandardInput) -> None:
             while not self.release.wait(FEED_SECONDS):
-                pipe.write(b"\n")  # type: ignore[attr-defined]  # a file to write to
+                pipe.write(b"\n")
 
         words = ["sh", "-c", _HOLD, "sh", "break" if break_lock else "keep", owner]
         try:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -121,6 +121,12 @@ class Login:
     def at(self, stop: Endpoint) -> "Login":
         """Return how to log in to `stop`, which is the host itself or a jump host before it."""
         return replace(self, endpoint=stop, is_jump_host=stop != self.endpoint)
+
+    def behind_jump_host(
+        self, hostname: str, port: int
+    ) -> AbstractContextManager[tuple[Wire, "HostKeyCheck"]]:
+        """Return the stream to another address behind the host's jump host; like `wire`."""
+        return self.at(replace(self.endpoint, hostname=hostname, port=port)).wire()
 
     def _at_jump_host(self, jump: Endpoint) -> paramiko.SSHClient:
         """Return a login at the jump host `jump`. Raises like `wire`, saying that it is the jump host."""

@@ -40,8 +40,20 @@ def probe_host(task: Task, fleet: Fleet, speakers: frozenset[str]) -> Result:
     )
 
 
-def probe_script(cluster: Cluster, host: str, render: Render, *, speaks: bool) -> str:
-    """Return the probe of one host of `cluster`."""
+def probe_script(
+    cluster: Cluster,
+    host: str,
+    render: Render,
+    *,
+    speaks: bool,
+    asks_units: bool = True,
+    reads_texts: bool = True,
+) -> str:
+    """Return the probe of one host of `cluster`.
+
+    Without its units where they are asked for otherwise, and without the contents of its files (haproxy's and
+    keepalived's have passwords in them) where nothing is compared with them.
+    """
     layout = Layout(cluster)
     blank = desired_host(
         cluster,
@@ -58,8 +70,8 @@ def probe_script(cluster: Cluster, host: str, render: Render, *, speaks: bool) -
         "files": _words([f.path for f in blank.files]),
         "binaries": _words([b.path for b in blank.binaries]),
         "digests": DIGESTS,
-        "texts": _words([f.path for f in blank.files if not f.secret]),
-        "units": _words([f"{u.name}.service" for u in blank.units]),
+        "texts": _words([f.path for f in blank.files if not f.secret]) if reads_texts else "",
+        "units": _words([f"{u.name}.service" for u in blank.units]) if asks_units else "",
         "objects": speaks,
         "kubectl": layout.binary("kubectl"),
         "admin_kubeconfig": ADMIN_KUBECONFIG,

@@ -14,9 +14,11 @@ from nornir.core.inventory import Group, Inventory, ParentGroups
 
 from kubenorn.cluster import Cluster, Fleet
 from kubenorn.door import InventoryHost, Layer, build_fleet
+from kubenorn.drill.scenarios import Hook
 from kubenorn.errors import InputWrongError
 from kubenorn.inventory import Document, configuration_problems, inventory_problems, read_document
 from kubenorn.options import Passwords
+from tasks.hooks import Hooks
 from tasks.host_filter import select_hosts
 from tasks.login import CONNECTION, connection_options, login_of
 from tasks.wire import JumpHosts
@@ -39,6 +41,8 @@ class Session:
     fleet: Fleet
     artifacts: Path
     """Where PKI, secrets and run records of every cluster stand, a folder a cluster."""
+    hooks: Hooks
+    """The operator's own commands for what no host can do to itself."""
 
     @property
     def hosts(self) -> list[str]:
@@ -84,10 +88,10 @@ def open_session(
         host = nornir.inventory.hosts[name]
         login = login_of(host, fleet.ssh[name], passwords or Passwords(), jumps)
         host.connection_options[CONNECTION] = connection_options(login)
-    artifacts = (
-        folder / Path((configuration.get("user_defined") or {}).get("artifacts") or "artifacts").expanduser()
-    )
-    return Session(selected, nornir, fleet, artifacts)
+    own = configuration.get("user_defined") or {}
+    artifacts = folder / Path(own.get("artifacts") or "artifacts").expanduser()
+    hooks = Hooks({Hook(name): line for name, line in (own.get("hooks") or {}).items()}, folder)
+    return Session(selected, nornir, fleet, artifacts, hooks)
 
 
 def _read_configuration(config: Path) -> dict[str, Any]:

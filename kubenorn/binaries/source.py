@@ -9,6 +9,7 @@ from typing import Protocol
 from kubenorn.binaries.checksums import Digest, Expected, parse_setting
 from kubenorn.binaries.layout import Wanted
 from kubenorn.errors import InputWrongError
+from kubenorn.settings import BinarySettings
 
 Progress = Callable[[str, int, int | None], None]
 """Told `(name, done_bytes, total_bytes or None)` of a file on its way, from several threads."""
@@ -51,6 +52,17 @@ class BinarySource:
     """PEM file with the authority of a private mirror, trusted beside the system's."""
     key: str = "cluster.binaries"
     """How these settings are called in errors."""
+
+    @classmethod
+    def of(cls, settings: BinarySettings) -> "BinarySource":
+        """Return the source that a cluster's settings name."""
+        return cls(settings.source, settings.etcd_source, settings.checksums, settings.ca_file)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether a mirror has to be asked."""
+        places = (self.source, self.etcd_source or "")
+        return any(place.lower().startswith(("http://", "https://")) for place in places)
 
 
 @dataclass(frozen=True)

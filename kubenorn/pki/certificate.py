@@ -6,6 +6,7 @@ from enum import StrEnum
 from ipaddress import ip_address
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -103,6 +104,15 @@ def issue(
         # Not critical, as the subject is never empty (RFC 5280 4.2.1.6).
         builder = builder.add_extension(x509.SubjectAlternativeName(spec.general_names), critical=False)
     return builder.sign(authority.key, hashes.SHA256())
+
+
+def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Return whether `issuer`'s name and key are those that signed `certificate`."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, TypeError, ValueError):
+        return False
+    return True
 
 
 def leaf_key_usage(public_key: object) -> x509.KeyUsage:

@@ -5,10 +5,9 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 
 from kubenorn.pki.authority import Authority
-from kubenorn.pki.certificate import EXTENDED_USAGE, CertificateSpec, leaf_key_usage
+from kubenorn.pki.certificate import EXTENDED_USAGE, CertificateSpec, is_issued_by, leaf_key_usage
 from kubenorn.pki.keys import PrivateKey, describe_key_type, is_pair
 
 _USAGE_BITS = (
@@ -55,7 +54,7 @@ def _reasons(
 ) -> Iterator[str]:
     if not is_pair(certificate.public_key(), key):
         yield "key does not match the certificate"
-    if not _is_signed_by(certificate, authority):
+    if not is_issued_by(certificate, authority.certificate):
         yield "signed by another CA"
     if certificate.not_valid_after_utc <= now:
         yield f"expired {_span(now - certificate.not_valid_after_utc)} ago"
@@ -74,14 +73,6 @@ def _reasons(
         yield f"{_sans(unwanted)} no longer wanted"
     if _is_due(certificate, authority, renew_before, now):
         yield f"expires in {_span(certificate.not_valid_after_utc - now)}"
-
-
-def _is_signed_by(certificate: x509.Certificate, authority: Authority) -> bool:
-    try:
-        certificate.verify_directly_issued_by(authority.certificate)
-    except (InvalidSignature, TypeError, ValueError):
-        return False
-    return True
 
 
 def _is_due(

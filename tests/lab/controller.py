@@ -47,7 +47,7 @@ class Controller:
             capture_output=True,
             text=True,
             check=False,
-            timeout=600,
+            timeout=1200,  # a soak takes ten minutes of its own
             env={**os.environ, "COLUMNS": "200", **environment},
         )
         return Ran(done.returncode, done.stdout, done.stderr)

@@ -23,6 +23,15 @@ def everywhere(lab: Lab, command: str, *, check: bool = True) -> dict[str, str]:
         return {host.name: text for host, text in zip(lab.hosts, texts, strict=True)}
 
 
+def log_ssh_sessions(lab: Lab) -> None:
+    """Have every sshd log each login and each exec channel.
+
+    Restarted, not reloaded: a reload returns before sshd executes itself anew, which then refuses connections for a
+    moment. A restart returns when it listens again, and leaves open sessions alone.
+    """
+    everywhere(lab, "echo 'LogLevel VERBOSE' > /etc/ssh/sshd_config.d/log.conf; systemctl restart ssh")
+
+
 def active_since(lab: Lab) -> dict[str, dict[str, str]]:
     """Return by host and unit when each became active, its main process, and its restarts by systemd."""
     properties = "-p Id -p ActiveEnterTimestamp -p MainPID -p NRestarts"
@@ -83,6 +92,25 @@ def kubectl(lab: Lab, *arguments: str, stdin: str = "", check: bool = True) -> s
     )
     assert not check or done.returncode == 0, done.stderr
     return done.stdout
+
+
+def all_ready(lab: Lab) -> bool:
+    """Return whether every master's own kube-apiserver is ready.
+
+    One whose etcd was away asks again only every so often: gRPC backs off, up to two minutes.
+    """
+    servers = [f"https://{host.address}:6443" for host in lab.hosts]
+    return all(
+        kubectl(lab, "--server", server, "get", "--raw", "/readyz", check=False) == "ok" for server in servers
+    )
+
+
+def all_used(lab: Lab) -> bool:
+    """Return whether every host's haproxy sends connections to every kube-apiserver; it looks every 2 s, twice."""
+    asked = "curl -s --unix-socket /run/haproxy-statistics.sock 'http://localhost/;csv'"
+    lines = [line for text in everywhere(lab, asked, check=False).values() for line in text.splitlines()]
+    states = [line.split(",")[17] for line in lines if line.startswith("kube-apiserver,m")]
+    return len(states) == len(lab.hosts) ** 2 and set(states) == {"UP"}
 
 
 def get(lab: Lab, *arguments: str) -> dict[str, Any]:

@@ -5,9 +5,6 @@ import re
 from base64 import b64decode, b64encode
 from pathlib import Path
 
-from kubenorn.errors import HostsWrongError
-from lab.lab import Lab
-from lab.tools import wait_for
 from tests.lab.controller import Controller
 from tests.lab.hosts import (
     UNITS,
@@ -16,6 +13,7 @@ from tests.lab.hosts import (
     everywhere,
     get,
     kubectl,
+    log_ssh_sessions,
     names_of,
     restarted,
     served_certificate,
@@ -144,18 +142,8 @@ def test_private_keys_are_roots_alone_and_differ_between_hosts(cluster: Controll
     assert len(set(sums.values())) == 3
 
 
-def _sshd_answers(lab: Lab) -> bool:
-    try:
-        everywhere(lab, "true")
-    except HostsWrongError:
-        return False
-    return True
-
-
 def test_second_run_changes_nothing_with_two_exec_channels(cluster: Controller) -> None:
-    everywhere(cluster.lab, "echo 'LogLevel VERBOSE' > /etc/ssh/sshd_config.d/log.conf; systemctl reload ssh")
-    # sshd executes itself anew for that and refuses connections for a moment.
-    assert wait_for(lambda: _sshd_answers(cluster.lab), seconds=20)
+    log_ssh_sessions(cluster.lab)
     mark = everywhere(cluster.lab, "date +%s.%N")
     before, files = active_since(cluster.lab), snapshot(cluster.lab)
     ran = cluster.deploy()

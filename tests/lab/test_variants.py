@@ -188,7 +188,7 @@ def ran(
             },
             "hosts.m1.groups": ["alpha"],
             "hosts.m2.groups": ["alpha"],
-            "hosts.m2.data.master": {"vrrp_priority": 200, "interface": "host0"},
+            "hosts.m2.data.master": {"vrrp_priority": 254, "interface": "host0"},
             "hosts.m3.groups": ["beta"],
         },
     )
@@ -241,7 +241,7 @@ def test_vrrp_and_statistics_are_as_set(ran: tuple[Controller, Path, Ran]) -> No
     lab = ran[0].lab
     configuration = lab.run("m2", "cat /etc/keepalived/keepalived.conf").stdout
     assert "unicast" not in configuration
-    assert "priority 200" in configuration
+    assert "priority 254" in configuration
     seen = lab.run("m2", "ip -o maddr show dev host0").stdout
     assert "224.0.0.18" in seen, "keepalived has joined VRRP's multicast group"
     status = "curl -s -o /dev/null -w '%{http_code}' -u watcher:page-password http://127.0.0.1:10081/"

@@ -26,7 +26,7 @@ EXTRA_ARGUMENTS = {
         "oidc-username-prefix": "100%$HOME",
         "audit-webhook-mode": "it's",
     },
-    "etcd": {"heartbeat-interval": "200"},
+    "etcd": {"heartbeat-interval": "80"},
     "kube-scheduler": {"v": "2"},
 }
 VARIANTS: dict[str, dict[str, Any]] = {

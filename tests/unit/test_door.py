@@ -242,6 +242,16 @@ SINGLE: dict[str, tuple[dict[str, Any], str]] = {
         {"cluster.directories": {"logs": "/a b"}},
         f"{CLUSTER}.directories.logs = '/a b' is not a plain absolute path on the host, such as /etc/kubernetes.",
     ),
+    "elections too early": (
+        {"cluster.etcd": {"heartbeat_interval": 0.1}},
+        f"{CLUSTER}.etcd.election_timeout = '400 ms' is less than 5 times heartbeat_interval 100 ms; "
+        "etcd refuses that.",
+    ),
+    "elections too early by an argument": (
+        {"cluster.extra_arguments": {"etcd": {"election-timeout": "100"}}},
+        f"{CLUSTER}.etcd.election_timeout = '100 ms' is less than 5 times heartbeat_interval 50 ms; "
+        "etcd refuses that.",
+    ),
     "arguments of an unknown component": (
         {"cluster.extra_arguments": {"kube-proxy": {}}},
         f"{CLUSTER}.extra_arguments.kube-proxy is not known; "
@@ -571,11 +581,11 @@ def test_clusters_may_not_share_addresses_or_names(tmp_path: Path) -> None:
 
 
 def test_more_masters_than_priorities_by_order(tmp_path: Path) -> None:
-    hosts = {f"hosts.x{n}": {"hostname": f"192.168.80.{100 + n}", **MASTER} for n in range(12)}
+    hosts = {f"hosts.x{n}": {"hostname": f"192.168.80.{100 + n}", **MASTER} for n in range(24)}
     assert complaints(tmp_path, hosts) == [
         f"hosts.yaml: x{n}.data.master.vrrp_priority is missing; "
         "there are more masters than priorities by order, so set it."
-        for n in (9, 10, 11)
+        for n in (22, 23)
     ]
 
 

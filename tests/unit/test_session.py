@@ -109,13 +109,13 @@ def test_a_filter_narrows_the_hosts_but_not_the_cluster(tmp_path: Path) -> None:
     session = opened(tmp_path, TWO_CLUSTERS, "name=t2")
     (cluster,) = session.clusters
     assert len(cluster.masters) == 3
-    assert cluster.master("t2").vrrp_priority == 110
+    assert cluster.master("t2").vrrp_priority == 240
 
 
 def test_priorities_follow_the_inventorys_order_around_given_ones(tmp_path: Path) -> None:
-    changes = {"hosts.m2.data.master": {"vrrp_priority": 120}}
+    changes = {"hosts.m2.data.master": {"vrrp_priority": 250}}
     masters = opened(tmp_path, changes).clusters[0].masters
-    assert [m.vrrp_priority for m in masters] == [110, 120, 100]
+    assert [m.vrrp_priority for m in masters] == [240, 250, 230]
 
 
 def test_data_of_host_group_parent_and_defaults_are_merged_key_by_key(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_workers_on_the_command_line_win(tmp_path: Path) -> None:
 def test_the_example_inventory_is_one_kubenorn_accepts() -> None:
     session = open_session(Path(__file__).parents[2] / "config.yaml", ["role=master"])
     assert session.hosts == ["k8s-master1", "k8s-master2", "k8s-master3"]
-    assert [m.vrrp_priority for m in session.clusters[0].masters] == [120, 110, 100]
+    assert [m.vrrp_priority for m in session.clusters[0].masters] == [250, 240, 230]
     assert session.fleet.warnings == ()
 
 

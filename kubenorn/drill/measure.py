@@ -1,0 +1,188 @@
+"""What one fault cost: phases, outage and holders, worked out from the events that were seen."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import inf
+
+from kubenorn.drill.events import Answer, HolderChange, LeaderChange, Probe, Said, WatchChange
+from kubenorn.drill.scenarios import Fault
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Everything seen around one fault; times are seconds of this machine's monotonic clock."""
+
+    began: float
+    """When the drill's watch over this fault began; nothing before counts."""
+    broken: float
+    """When the host was about to be broken."""
+    mending: float
+    """When it was about to be mended."""
+    ended: float
+    holders: tuple[str, ...]
+    """Who had the VIP when it began."""
+    changes: tuple[HolderChange, ...]
+    said: tuple[Said, ...]
+    probes: tuple[Probe, ...]
+    watch: tuple[WatchChange, ...]
+    leaders: tuple[LeaderChange, ...]
+    uncertainty: float = 0.0
+    """By how much the hosts' clocks may be off, in seconds."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one fault cost. Phases are milliseconds since the host was broken; None: not seen.
+
+    noticed: a keepalived said something. vip_gone: the holder's kernel gave the VIP up. vip_there: another one's
+    took it. api_back: the first good answer after the first failed probes.
+    """
+
+    fault: Fault
+    noticed: float | None
+    vip_gone: float | None
+    vip_there: float | None
+    api_back: float | None
+    outage: float | None
+    """The longest time without a good answer; 0 when no probe failed, None when none was good any more."""
+    probes: int
+    failed: int
+    draining: int
+    connections_lost: int
+    watch_back: float | None
+    """When the watch connection was up again."""
+    overlap: float
+    """How long two hosts had the VIP at once, in all."""
+    overlap_mended: float
+    """How much of that was after the host was about to be mended."""
+    unheld: float
+    """How long nobody had it."""
+    successor: str | None
+    last_holder: str | None
+    """Who had the VIP in the end."""
+    leader_back: float | None
+    leader_changes: tuple[LeaderChange, ...]
+    uncertainty: float
+    """By how much times between hosts may be off, in milliseconds."""
+    tenures: Mapping[str, tuple[Interval, ...]] = field(default_factory=dict)
+    """By host: from when to when it had the VIP, in milliseconds since the host was broken."""
+
+
+def measure(fault: Fault, seen: Seen, identities: Mapping[str, str]) -> Measured:
+    """Return what `fault` cost; `identities` give each leader's host by its identity in the Lease."""
+    held = tenures(seen)
+    others = {host: spans for host, spans in held.items() if host != fault.host}
+    taken = [(c.at, c.host) for c in seen.changes if c.holds and c.at >= seen.broken and c.host != fault.host]
+    gone = [c.at for c in seen.changes if not c.holds and c.at >= seen.broken and c.host in seen.holders]
+    there = min(taken, default=None)
+    until = min(seen.mending, seen.ended)
+    words = [s.at for s in seen.said if seen.broken <= s.at < until]
+    gaps = list(gaps_between(seen.probes, seen.broken, seen.ended))
+    gap = max(gaps, key=lambda each: each.seconds, default=None)
+    first = next((each for each in gaps if each.start < seen.mending), None)
+    lost = [w.at for w in seen.watch if not w.connected and w.at >= seen.broken]
+    back = [w.at for w in seen.watch if w.connected and lost and w.at > lost[0]]
+    new_leaders = tuple(c for c in seen.leaders if c.at >= seen.broken)
+    moved = [
+        c.at for c in new_leaders if c.component == fault.unit and identities.get(c.holder) != fault.host
+    ]
+    probes = [p for p in seen.probes if p.end >= seen.broken]
+
+    def since(moment: float | None) -> float | None:
+        return None if moment is None else (moment - seen.broken) * 1000
+
+    return Measured(
+        fault=fault,
+        noticed=since(min(words, default=None)),
+        vip_gone=since(min(gone, default=None)),
+        vip_there=since(there[0] if there else None),
+        api_back=since(first.end) if first else None,
+        outage=0.0 if gap is None else None if gap.end is None else (gap.end - gap.start) * 1000,
+        probes=len(probes),
+        failed=sum(p.answer is Answer.FAILED for p in probes),
+        draining=sum(p.answer is Answer.DRAINING for p in probes),
+        connections_lost=len(lost),
+        watch_back=since(min(back, default=None)),
+        overlap=_overlap(held, seen.began, seen.ended) * 1000,
+        overlap_mended=_overlap(held, seen.mending, seen.ended) * 1000,
+        unheld=_unheld(held, seen.broken, seen.ended) * 1000,
+        successor=there[1] if there else None,
+        last_holder=next(
+            (host for host, spans in held.items() if spans and spans[-1][1] >= seen.ended), None
+        ),
+        leader_back=since(min(moved, default=None)),
+        leader_changes=new_leaders,
+        uncertainty=seen.uncertainty * 1000,
+        tenures={
+            host: tuple(((a - seen.broken) * 1000, (b - seen.broken) * 1000) for a, b in spans)
+            for host, spans in {fault.host: held.get(fault.host, ()), **others}.items()
+            if spans
+        },
+    )
+
+
+def tenures(seen: Seen) -> dict[str, tuple[Interval, ...]]:
+    """Return by host from when to when it had the VIP, within the time that was watched."""
+    since: dict[str, float] = dict.fromkeys(seen.holders, seen.began)
+    found: dict[str, list[Interval]] = {host: [] for host in seen.holders}
+    for change in sorted(seen.changes, key=lambda each: each.at):
+        if change.holds:
+            since.setdefault(change.host, change.at)
+        elif change.host in since:
+            found.setdefault(change.host, []).append((since.pop(change.host), change.at))
+    for host, start in since.items():
+        found.setdefault(host, []).append((start, seen.ended))
+    return {host: tuple(spans) for host, spans in found.items()}
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A time without a good answer in which a probe failed; `end` is None while it lasts."""
+
+    start: float
+    end: float | None
+
+    @property
+    def seconds(self) -> float:
+        """Return how long it was; one that lasts is longer than any other."""
+        return inf if self.end is None else self.end - self.start
+
+
+def gaps_between(probes: Sequence[Probe], broken: float, ended: float) -> Iterator[Gap]:
+    """Yield each time without a good answer from `broken` on, in order.
+
+    It counts from the last good answer, or from `broken` if that was later. A probe that a kube-apiserver answered
+    while it drains was served, and is good here. Without a single good answer everything is one gap.
+    """
+    good = sorted(p.end for p in probes if p.answer is not Answer.FAILED and p.end > broken)
+    bad = [p.start for p in probes if p.answer is Answer.FAILED and p.end >= broken]
+    if not good:
+        yield Gap(broken, None)
+        return
+    edges: list[float | None] = [broken, *good, None]
+    for start, end in pairwise(edges):
+        assert start is not None
+        # A probe that began before the host was broken, and failed since, belongs to the first time.
+        if any(start <= max(moment, broken) < (ended if end is None else end) for moment in bad):
+            yield Gap(start, end)
+
+
+def _steps(held: Mapping[str, Sequence[Interval]], start: float, end: float) -> Iterator[tuple[float, int]]:
+    """Yield for each stretch of time between two changes how long it is and how many hosts had the VIP."""
+    clipped = [
+        (max(a, start), min(b, end)) for spans in held.values() for a, b in spans if b > start and a < end
+    ]
+    edges = sorted({start, end, *(edge for span in clipped for edge in span)})
+    for left, right in pairwise(edges):
+        yield right - left, sum(a <= left and right <= b for a, b in clipped)
+
+
+def _overlap(held: Mapping[str, Sequence[Interval]], start: float, end: float) -> float:
+    return sum(seconds for seconds, holders in _steps(held, start, end) if holders > 1)
+
+
+def _unheld(held: Mapping[str, Sequence[Interval]], start: float, end: float) -> float:
+    return sum(seconds for seconds, holders in _steps(held, start, end) if holders == 0)

@@ -1,0 +1,141 @@
+"""What a drill found: every fault with what it cost and what was expected of it, and their summary."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+
+from kubenorn.drill.expectations import Expectation, Limits
+from kubenorn.drill.measure import Measured
+from kubenorn.drill.prediction import Vrrp, WhatIf, what_ifs
+from kubenorn.drill.scenarios import Scenario
+
+PHASES = {
+    "noticed": "until keepalived noticed",
+    "released": "until the VIP was given up",
+    "taken": "until another host took the VIP",
+    "answered": "until the API answered there",
+}
+GOVERNED_BY = {
+    "noticed": "how keepalived learns that haproxy is down (track_file at once; a script: interval × fall)",
+    "released": "keepalived's own work, and how busy the host is",
+    "taken": "VRRP's skew: vrrp.advert_interval and the successor's vrrp_priority",
+    "answered": "gratuitous ARP (garp_master_delay), and connections that began before it",
+}
+GOVERNED_WHEN_ISOLATED = "three missed adverts: vrrp.advert_interval"
+
+
+@dataclass(frozen=True)
+class Drilled:
+    """One fault: its number in the drill, when it was (UTC), what it cost and what was expected."""
+
+    number: int
+    at: datetime
+    measured: Measured
+    expectations: tuple[Expectation, ...]
+    predicted: float | None
+    """How long the VIP should have been gone, in milliseconds; None where it is not to move."""
+    samples: tuple[tuple[float, float, str], ...]
+    """The probes: start and end in milliseconds since the host was broken, and how each ended."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether all was as expected."""
+        return all(each.ok for each in self.expectations)
+
+    @property
+    def phases(self) -> dict[str, float | None]:
+        """Milliseconds of each phase, from the end of the one before; None where its end was not seen."""
+        m = self.measured
+        # A host that is cut off keeps its address until it is mended; nobody waits for that.
+        gone = None if m.fault.traits.isolates else m.vip_gone
+        edges = (0.0, m.noticed, gone, m.vip_there, m.api_back)
+        found: dict[str, float | None] = {}
+        before = 0.0
+        for name, edge in zip(PHASES, edges[1:], strict=True):
+            found[name] = None if edge is None else max(0.0, edge - before)
+            before = before if edge is None else max(before, edge)
+        return found
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One scenario over its cycles: milliseconds of outage, failed probes, and which phase took longest."""
+
+    scenario: Scenario
+    cycles: int
+    outage_median: float | None
+    outage_longest: float | None
+    failed: int
+    probes: int
+    overlap_longest: float
+    predicted: float | None
+    """Median of what was predicted: how long the VIP should have been gone."""
+    dominant: str
+    """The phase with the longest median; empty where there was none."""
+    dominant_median: float
+    governed_by: str
+    what_ifs: tuple[WhatIf, ...]
+
+
+@dataclass(frozen=True)
+class DrillReport:
+    """A whole drill of one cluster."""
+
+    cluster: str
+    started: datetime
+    limits: Limits
+    hosts: tuple[str, ...]
+    priorities: dict[str, int]
+    vrrp: dict[str, str]
+    probe_interval: float
+    """Milliseconds between two probes."""
+    drilled: tuple[Drilled, ...]
+    skipped: tuple[str, ...] = ()
+    ended_early: str = ""
+    """Why the drill did not come to its end; empty when it did."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the drill came to its end and all was as expected."""
+        return not self.ended_early and bool(self.drilled) and all(each.ok for each in self.drilled)
+
+
+def summaries(report: DrillReport, vrrp: Vrrp) -> list[Summary]:
+    """Return each scenario's summary, in the order of the drill; `vrrp` are the settings now."""
+    scenarios = dict.fromkeys(each.measured.fault.scenario for each in report.drilled)
+    return [
+        _summary(scenario, [d for d in report.drilled if d.measured.fault.scenario is scenario], vrrp)
+        for scenario in scenarios
+    ]
+
+
+def _summary(scenario: Scenario, drilled: Sequence[Drilled], vrrp: Vrrp) -> Summary:
+    outages = [d.measured.outage for d in drilled]
+    known = [each for each in outages if each is not None]
+    medians = {name: _median([d.phases[name] for d in drilled]) for name in PHASES}
+    moved = any(d.measured.successor for d in drilled)
+    dominant = max(PHASES, key=lambda name: medians[name] or 0.0) if moved else ""
+    isolates = drilled[0].measured.fault.traits.isolates
+    governed = GOVERNED_BY.get(dominant, "")
+    if isolates and dominant in {"noticed", "taken"}:
+        governed = GOVERNED_WHEN_ISOLATED
+    return Summary(
+        scenario,
+        len(drilled),
+        median(known) if len(known) == len(outages) else None,
+        max(known) if len(known) == len(outages) else None,
+        sum(d.measured.failed for d in drilled),
+        sum(d.measured.probes for d in drilled),
+        max(d.measured.overlap_mended if isolates else d.measured.overlap for d in drilled),
+        _median([d.predicted for d in drilled]),
+        dominant,
+        medians.get(dominant) or 0.0,
+        governed,
+        tuple(what_ifs(vrrp, scenario)) if moved else (),
+    )
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None

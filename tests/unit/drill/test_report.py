@@ -1,0 +1,121 @@
+"""A drill as tables, JSON, JUnit XML and a page: the same facts, whatever names hosts have."""
+
+import json
+import re
+from datetime import UTC, datetime
+from xml.etree import ElementTree
+
+import pytest
+from rich.console import Console
+
+from kubenorn.drill.expectations import Expectation, Limits
+from kubenorn.drill.measure import measure
+from kubenorn.drill.page import timeline
+from kubenorn.drill.prediction import Vrrp
+from kubenorn.drill.report import drill_html, drill_json, drill_junit
+from kubenorn.drill.results import Drilled, DrillReport, summaries
+from kubenorn.drill.tables import drill_tables, one_line, preview
+from tests.unit.drill_builders import haproxy_stop, probes, seen
+
+STARTED = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
+
+
+def drilled(number: int = 1, *, ok: bool = True, **changes: object) -> Drilled:
+    found = seen(**changes)
+    samples = tuple(((p.start - 100) * 1000, (p.end - 100) * 1000, p.answer.value) for p in found.probes)
+    expectation = Expectation("outage up to 200 ms", ok, "100 ms")
+    return Drilled(number, STARTED, measure(haproxy_stop(), found, {}), (expectation,), 12.5, samples)
+
+
+def report(*found: Drilled, ended_early: str = "") -> DrillReport:
+    return DrillReport(
+        cluster="production",
+        started=STARTED,
+        limits=Limits(200, 50),
+        hosts=("m1", "m2", "m3"),
+        priorities={"m1": 250, "m2": 240, "m3": 230},
+        vrrp={"advert_int": "0.2 s"},
+        probe_interval=25,
+        drilled=found,
+        ended_early=ended_early,
+    )
+
+
+def printed(renderable: object, columns: int) -> str:
+    console = Console(width=columns, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console.print(renderable)
+    return console.export_text()
+
+
+def test_phases_add_up_to_when_the_api_was_back() -> None:
+    found = drilled()
+    assert found.phases == {
+        "noticed": pytest.approx(35),
+        "released": pytest.approx(5),
+        "taken": pytest.approx(20),
+        "answered": pytest.approx(45),
+    }
+    assert sum(each or 0 for each in found.phases.values()) == pytest.approx(found.measured.api_back)
+
+
+def test_the_summary_names_the_phase_that_dominates() -> None:
+    (summary,) = summaries(report(drilled(1), drilled(2)), Vrrp(3, 0.2, 240))
+    assert (summary.cycles, summary.dominant) == (2, "answered")
+    assert summary.outage_median == pytest.approx(100)
+    assert summary.predicted == 12.5
+
+
+def test_an_api_that_never_came_back_has_no_median() -> None:
+    lost = drilled(2, ok=False, probes=probes(99, 103, 0.025, bad=(100.01, 200)))
+    (summary,) = summaries(report(drilled(1), lost), Vrrp(3, 0.2, 240))
+    assert summary.outage_median is None
+    text = printed(drill_tables(report(drilled(1), lost), [summary]), 100)
+    assert "∞" in text
+    assert "the API did not come back" in str(one_line(lost))
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_tables_fit(columns: int) -> None:
+    whole = report(drilled(1), drilled(2, ok=False))
+    text = printed(drill_tables(whole, summaries(whole, Vrrp(3, 0.2, 240))), columns)
+    assert max(map(len, text.splitlines())) <= columns
+    assert "…" not in text
+    assert re.search(r"✓ 1 +m1 → m2 +35 +40 +60 +105 +100 +3 +1 +0", text)
+    assert "expected outage up to 200 ms; 100 ms" in text
+    assert "haproxy-stop" in printed(preview([(haproxy_stop(), 3)]), columns)
+
+
+def test_json_is_json_and_holds_every_probe() -> None:
+    whole = report(drilled(1))
+    loaded = json.loads(json.dumps(drill_json(whole, summaries(whole, Vrrp(3, 0.2, 240)))))
+    (fault,) = loaded["faults"]
+    assert fault["scenario"] == "haproxy-stop"
+    assert fault["measured_ms"]["vip_there"] == pytest.approx(60)
+    assert len(fault["probes"]) == 160
+    assert loaded["ok"] is True
+
+
+def test_junit_fails_where_an_expectation_does_and_when_it_ended_early() -> None:
+    found = ElementTree.fromstring(drill_junit(report(drilled(1, ok=False), ended_early="m1: is gone")))
+    assert (found.get("tests"), found.get("failures")) == ("2", "2")
+
+
+def test_the_page_stands_alone_and_escapes_what_it_is_told() -> None:
+    whole = report(drilled(1), ended_early="<script>alert(1)</script>")
+    page = drill_html(whole, summaries(whole, Vrrp(3, 0.2, 240)))
+    assert "<script>" not in page
+    assert not re.search(r"(src|href)=|url\(|@import", page)
+    svg = page[page.index("<svg") : page.index("</svg>") + 6]
+    ElementTree.fromstring(svg)
+
+
+def test_the_timeline_keeps_within_its_frame() -> None:
+    drawing = timeline(drilled())
+    assert [row.name for row in drawing.rows] == ["m1", "m2"]
+    for row in drawing.rows:
+        for bar in row.bars:
+            assert drawing.left <= bar.x
+            assert bar.x + bar.width <= drawing.width
+    assert drawing.left < drawing.fault_x < drawing.width
+    assert {mark.kind for mark in drawing.probes} == {"ok", "failed"}
+    assert 3 <= len(drawing.ticks) <= 9
