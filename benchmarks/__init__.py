@@ -1,0 +1,1 @@
+"""How long runbooks take on a lab that is up; nothing is judged."""

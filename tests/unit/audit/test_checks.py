@@ -1,0 +1,326 @@
+"""Checks of the audit that faults on real hosts do not reach, or reach only slowly."""
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from kubenorn.audit.benchmark import recommendations
+from kubenorn.audit.certificates import certificates
+from kubenorn.audit.collected import EtcdMember, KubeconfigSeen, Process
+from kubenorn.audit.finding import Severity
+from kubenorn.audit.host import hosts
+from kubenorn.audit.members import etcd, leaders
+from kubenorn.audit.ports import ports
+from kubenorn.audit.skew import build_version, skew
+from kubenorn.audit.vip import vip
+from kubenorn.audit.wire import wire
+from kubenorn.flags import FlagContext, command_line
+from kubenorn.layout import Layout
+from kubenorn.records import ListeningSocket
+from tests.unit.audit.test_findings import context, right
+from tests.unit.builders import VERSIONS, a_cluster
+
+NOW = datetime(2026, 11, 21, 6, 0, tzinfo=UTC)
+COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+
+
+def own_flags(version: str, component: str) -> dict[str, str]:
+    """Return the flags this project gives a component."""
+    cluster = a_cluster(kubernetes_version=version)
+    words = command_line(component, FlagContext(cluster, cluster.masters[0], Layout(cluster)))
+    return Process(1, component, (component, *words)).flags
+
+
+def broken(component: str, flags: dict[str, str]) -> dict[str, Severity]:
+    """Return the numbers of the recommendations that the flags do not follow."""
+    return {
+        each.number: each.severity
+        for each in recommendations()
+        if each.component == component and each.is_broken(flags)
+    }
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_own_flags_follow_the_benchmark(version: str, component: str) -> None:
+    above = {n for n, severity in broken(component, own_flags(version, component)).items() if severity}
+    # Before 1.9 kubelets could only join by a token in a file.
+    assert above <= ({"1.2.2"} if version.startswith("1.8.") else set())
+
+
+@pytest.mark.parametrize(
+    ("component", "change", "number"),
+    [
+        ("kube-apiserver", {"anonymous-auth": "true"}, "1.2.1"),
+        ("kube-apiserver", {"token-auth-file": "/t"}, "1.2.2"),
+        ("kube-apiserver", {"basic-auth-file": "/t"}, "1.2.2"),
+        ("kube-apiserver", {"kubelet-https": "false"}, "1.2.3"),
+        ("kube-apiserver", {"kubelet-client-certificate": ""}, "1.2.4"),
+        ("kube-apiserver", {"authorization-mode": "AlwaysAllow"}, "1.2.6"),
+        ("kube-apiserver", {"authorization-mode": "RBAC"}, "1.2.7"),
+        ("kube-apiserver", {"authorization-mode": "Node"}, "1.2.8"),
+        ("kube-apiserver", {"enable-admission-plugins": "AlwaysAdmit,NodeRestriction"}, "1.2.10"),
+        ("kube-apiserver", {"disable-admission-plugins": "ServiceAccount"}, "1.2.13"),
+        ("kube-apiserver", {"disable-admission-plugins": "NamespaceLifecycle"}, "1.2.14"),
+        ("kube-apiserver", {"enable-admission-plugins": "ServiceAccount"}, "1.2.16"),
+        ("kube-apiserver", {"insecure-bind-address": "0.0.0.0"}, "1.2.17"),
+        ("kube-apiserver", {"insecure-port": "8080"}, "1.2.18"),
+        ("kube-apiserver", {"secure-port": "0"}, "1.2.19"),
+        ("kube-apiserver", {"profiling": "true"}, "1.2.20"),
+        ("kube-apiserver", {"audit-log-path": None}, "1.2.21"),
+        ("kube-apiserver", {"audit-log-maxage": "7"}, "1.2.22"),
+        ("kube-apiserver", {"audit-log-maxbackup": None}, "1.2.23"),
+        ("kube-apiserver", {"audit-log-maxsize": "1"}, "1.2.24"),
+        ("kube-apiserver", {"service-account-lookup": "false"}, "1.2.26"),
+        ("kube-apiserver", {"service-account-key-file": None}, "1.2.27"),
+        ("kube-apiserver", {"etcd-certfile": None}, "1.2.28"),
+        ("kube-apiserver", {"tls-cert-file": None}, "1.2.29"),
+        ("kube-apiserver", {"client-ca-file": None}, "1.2.30"),
+        ("kube-apiserver", {"etcd-cafile": None}, "1.2.31"),
+        ("kube-apiserver", {"encryption-provider-config": None}, "1.2.32"),
+        ("kube-apiserver", {"tls-cipher-suites": "TLS_RSA_WITH_RC4_128_SHA"}, "1.2.34"),
+        ("kube-apiserver", {"audit-policy-file": None}, "3.2.1"),
+        ("kube-controller-manager", {"profiling": None}, "1.3.2"),
+        ("kube-controller-manager", {"use-service-account-credentials": None}, "1.3.3"),
+        ("kube-controller-manager", {"service-account-private-key-file": None}, "1.3.4"),
+        ("kube-controller-manager", {"root-ca-file": None}, "1.3.5"),
+        ("kube-controller-manager", {"feature-gates": "RotateKubeletServerCertificate=false"}, "1.3.6"),
+        ("kube-controller-manager", {"bind-address": "0.0.0.0"}, "1.3.7"),
+        ("kube-scheduler", {"profiling": None}, "1.4.1"),
+        ("kube-scheduler", {"bind-address": "0.0.0.0"}, "1.4.2"),
+        ("etcd", {"cert-file": None}, "2.1"),
+        ("etcd", {"client-cert-auth": None, "trusted-ca-file": None}, "2.2"),
+        ("etcd", {"auto-tls": "true"}, "2.3"),
+        ("etcd", {"peer-cert-file": None}, "2.4"),
+        ("etcd", {"peer-client-cert-auth": "false", "peer-trusted-ca-file": None}, "2.5"),
+        ("etcd", {"peer-auto-tls": "true"}, "2.6"),
+    ],
+)
+def test_a_recommendation_that_is_not_followed(
+    component: str, change: dict[str, str | None], number: str
+) -> None:
+    own = own_flags("1.20.2", component)
+    changed = {name: value for name, value in (own | change).items() if value is not None}
+    assert broken(component, changed).keys() - broken(component, own).keys() == {number}
+
+
+def with_versions(**versions: tuple[str, str, str]) -> Any:
+    """Return a context in which components of m1, m2 and m3 run in these versions."""
+    found = context(*right())
+    for index, host in enumerate(found.hosts.values()):
+        answer = SimpleNamespace(
+            status=200, json=lambda index=index: {"gitVersion": versions["server"][index]}
+        )
+        host.evidence.http["version-kube-apiserver"] = answer
+        for key, component in (("manager", "kube-controller-manager"), ("scheduler", "kube-scheduler")):
+            version = versions.get(key, versions["server"])[index]
+            host.evidence.metrics[component] = (
+                f'kubernetes_build_info{{gitVersion="{version}",major="1"}} 1\n'
+            )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("versions", "wanted"),
+    [
+        ({"server": ("v1.20.2",) * 3}, []),
+        ({"server": ("v1.20.2", "v1.20.2", "v1.20.4")}, [("kube-apiserver", "warning")]),
+        ({"server": ("v1.18.1", "v1.20.2", "v1.20.2")}, [("kube-apiserver", "error")]),
+        ({"server": ("v1.20.2",) * 3, "manager": ("v1.19.9",) * 3}, []),
+        ({"server": ("v1.20.2",) * 3, "manager": ("v1.21.0",) * 3}, [("kube-controller-manager", "error")]),
+        ({"server": ("v1.20.2",) * 3, "scheduler": ("v1.18.0",) * 3}, [("kube-scheduler", "error")]),
+    ],
+)
+def test_the_version_skew_policy(
+    versions: dict[str, tuple[str, str, str]], wanted: list[tuple[str, str]]
+) -> None:
+    found = {
+        (each.subject, str(each.severity))
+        for each in skew(with_versions(**versions))
+        if each.subject in {subject for subject, _ in wanted} or not wanted
+    }
+    assert found == set(wanted)
+
+
+def test_the_version_in_a_metric() -> None:
+    old = 'kubernetes_build_info{buildDate="x",gitVersion="v1.12.3",goVersion="go1.10"} 1'
+    assert build_version(f"# HELP\n{old}\n") == "1.12.3"
+    assert build_version('kubernetes_build_info{git_version="v1.22.0"} 1') == "1.22.0"
+    assert build_version("") == ""
+
+
+def signed(
+    name: str, issuer: tuple[str, Any], *, usage: Any = None, days: int = 300, authority: bool = False
+) -> tuple[str, Any]:
+    """Return a certificate, PEM with lines ended by |, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer_name, issuer_key = issuer
+    builder = x509.CertificateBuilder(
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer_name)]),
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]),
+        key.public_key(),
+        x509.random_serial_number(),
+        NOW - timedelta(days=1),
+        NOW + timedelta(days=days),
+    ).add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+    if usage:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+    pem = builder.sign(issuer_key or key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    return pem.decode().replace("\n", "|"), key
+
+
+def of_one_host(*lines: str) -> list[str]:
+    """Return what is found about the certificates of m1."""
+    return [each.evidence for each in certificates(context(right()[0], more={"m1": lines}))]
+
+
+def test_a_certificate_of_a_ca_that_is_on_no_host() -> None:
+    ca, ca_key = signed("ca", ("ca", None), authority=True)
+    good, _ = signed("good", ("ca", ca_key))
+    stranger, _ = signed("stranger", ("other", ec.generate_private_key(ec.SECP256R1())))
+    twin, _ = signed("twin", ("ca", ec.generate_private_key(ec.SECP256R1())))
+    found = of_one_host(
+        f"certificate\t/ca.pem\t{ca}",
+        f"certificate\t/good.pem\t{good}",
+        f"certificate\t/stranger.pem\t{stranger}",
+        f"certificate\t/twin.pem\t{twin}",
+    )
+    assert found == ["is signed by CN=other, which is on no host", "is not signed by CN=ca as it stands here"]
+
+
+def test_a_certificate_that_is_for_something_else() -> None:
+    ca, ca_key = signed("ca", ("ca", None), authority=True)
+    client, _ = signed("c", ("ca", ca_key), usage=ExtendedKeyUsageOID.CLIENT_AUTH)
+    server, _ = signed("s", ("ca", ca_key), usage=ExtendedKeyUsageOID.SERVER_AUTH)
+    found = of_one_host(
+        f"certificate\t/ca.pem\t{ca}",
+        f"certificate\t/c.pem\t{client}",
+        f"certificate\t/s.pem\t{server}",
+        "argument\t7\t--kubelet-client-certificate=/s.pem",
+        "argument\t7\t--proxy-client-cert-file",
+        "argument\t7\t/c.pem",
+    )
+    assert found == ["kube-apiserver --kubelet-client-certificate has it, and it is not for clients"]
+
+
+def test_what_is_served_and_about_to_end() -> None:
+    pem, _ = signed(
+        "apiserver-loopback-client-ca", ("apiserver-loopback-client-ca", None), days=3, authority=True
+    )
+    lines = (f"served\t/run/x/kube-apiserver-loopback\t{pem}",)
+    found = [each.evidence for each in wire(context(right()[0], more={"m1": lines}))]
+    assert found == ["its in-memory loopback certificate ends in 3 days, 2026-11-24"]
+
+
+def test_who_is_met_through_the_vip() -> None:
+    own = {
+        name: signed(name, ("ca", ec.generate_private_key(ec.SECP256R1())))[0] for name in ("m1", "m2", "m3")
+    }
+    stranger, _ = signed("stranger", ("ca", ec.generate_private_key(ec.SECP256R1())))
+
+    def met(by_m3: str) -> list[str]:
+        more = {
+            name: (
+                f"served\t/run/x/kube-apiserver\t{pem}",
+                f"served\t/run/x/through-the-vip\t{by_m3 if name == 'm3' else own['m1']}",
+            )
+            for name, pem in own.items()
+        }
+        return [f"{f.host}: {f.evidence}" for f in wire(context(*right(), more=more))]
+
+    assert met(own["m2"]) == []
+    assert met(stranger) == [
+        "m3: is met with the certificate CN=stranger, which no master's kube-apiserver serves"
+    ]
+
+
+def test_members_that_are_no_masters_and_masters_that_are_no_members() -> None:
+    found = context(*right())
+    listed = (
+        EtcdMember("m1", ("https://192.168.80.7:2380",), False),
+        EtcdMember("", ("https://192.168.80.8:2380",), False),
+        EtcdMember("old", ("https://192.168.80.99:2380",), True),
+    )
+    object.__setattr__(found.hosts["m1"].collected, "members", listed)
+    told = [(each.host, each.evidence) for each in etcd(found) if each.subject == "members"]
+    assert told == [
+        ("", "the member at https://192.168.80.8:2380 was added and never started: it counts for the quorum"),
+        ("", "old is a member and none of the masters: it counts for the quorum"),
+        ("", "old is a learner: it does not vote"),
+        ("m3", "is no member of etcd"),
+    ]
+
+
+def test_two_that_say_they_lead() -> None:
+    found = context(*right())
+    for name in ("m1", "m3"):
+        status = 'leader_election_master_status{name="kube-scheduler"} 1\n'
+        found.hosts[name].evidence.metrics["kube-scheduler"] = status
+    critical = [each for each in leaders(found) if each.severity is Severity.CRITICAL]
+    assert [each.evidence for each in critical] == [
+        "m1 and m3 all say they lead: they undo each other's work"
+    ]
+
+
+def test_one_that_works_without_being_elected() -> None:
+    lines = (
+        "process\tkube-scheduler\t9\t1\t/system.slice/kube-scheduler.service\t/usr/local/bin/kube-scheduler",
+        "argument\t9\t/usr/local/bin/kube-scheduler",
+        "argument\t9\t--leader-elect=false",
+    )
+    critical = [
+        each for each in leaders(context(*right(), more={"m2": lines})) if each.severity is Severity.CRITICAL
+    ]
+    assert [each.evidence for each in critical] == [
+        "works on m2 without being elected (--leader-elect=false)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("neighbour", "evidence"),
+    [
+        ("aa:aa:aa:aa:aa:00", None),
+        ("00:00:5e:00:01:44", None),
+        ("aa:aa:aa:aa:aa:02", "that card is m3's, and m1 holds it"),
+        ("de:ad:be:ef:00:01", "that card is none of the masters', and m1 holds it"),
+    ],
+)
+def test_who_answers_for_the_vip(neighbour: str, evidence: str | None) -> None:
+    lines = {"m2": (f"neighbour\tens192\t{neighbour}",)}
+    found = [each for each in vip(context(*right(), more=lines)) if each.severity]
+    assert [each.evidence.partition("; ")[2] for each in found] == ([evidence] if evidence else [])
+
+
+def test_clocks_that_agree_with_each_other_and_not_with_this_machine() -> None:
+    found = context(*right())
+    for host in found.hosts.values():
+        host.observed.clock = NOW + timedelta(minutes=10)
+        host.observed.system, host.observed.kernel = "debian 12", "6.1"
+    (only,) = (each for each in hosts(found) if each.subject == "clock")
+    assert (only.host, only.evidence) == ("", "all hosts agree, and are 600 s ahead of this machine's clock")
+
+
+def test_a_port_by_its_flag_and_one_that_nobody_else_reaches() -> None:
+    found = context(right()[0], flags=("--secure-port=7443",))
+    host = found.hosts["m1"]
+    host.observed.listeners = (
+        ListeningSocket("127.0.0.1", 7443, "kube-apiserver", 7),
+        ListeningSocket("127.0.0.1", 8080, "kube-apiserver", 7),
+    )
+    told = {each.subject: each.evidence for each in ports(found)}
+    assert told["port 7443"] == "kube-apiserver listens on 127.0.0.1 alone: no other host reaches it"
+    assert told["port 8080"].startswith("kube-apiserver listens on 127.0.0.1:8080")
+    assert "port 6443" not in told
+
+
+def test_a_kubeconfig_without_tls() -> None:
+    found = context(right()[0])
+    seen = {"/etc/kubernetes/scheduler.conf": KubeconfigSeen("http://127.0.0.1:8080", b"", b"")}
+    object.__setattr__(found.hosts["m1"].collected, "kubeconfigs", seen)
+    assert [each.evidence for each in certificates(found)] == ["asks http://127.0.0.1:8080, without TLS"]

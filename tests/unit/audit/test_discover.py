@@ -1,0 +1,58 @@
+"""The script that finds components by their processes, run here on a process of this test's own."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kubenorn.render import render_purely
+from tasks.verify_host import own_tools
+from tests.unit.builders import a_cluster
+
+SAY = """
+say() {
+    printf '%s' "$1"
+    shift
+    printf '\\t%s' "$@"
+    printf '\\n'
+}
+"""
+
+
+@pytest.mark.parametrize(("folder", "program"), [(0o755, 0o755), (0o777, 0o755), (0o755, 0o777)])
+def test_what_stands_beside_etcd_is_run_only_where_nobody_else_can_have_put_it(
+    tmp_path: Path, folder: int, program: int
+) -> None:
+    """Anybody may call a program etcd, and an audit runs as root."""
+    beside, found = tmp_path / "bin", tmp_path / "found"
+    beside.mkdir()
+    found.mkdir()
+    shutil.copy("/bin/sleep", beside / "etcd")
+    (beside / "etcdctl").write_text("#!/bin/sh\n")
+    (beside / "etcdctl").chmod(program)
+    beside.chmod(folder)
+    process = subprocess.Popen([beside / "etcd", "60"])
+    try:
+        script = render_purely("discover.sh.j2", {"units": "", "tools": own_tools(a_cluster())})
+        # Of this process alone, and as on a host without an etcdctl where one is usual.
+        script = script.replace("/proc/[0-9]*/exe", f"/proc/{process.pid}/exe")
+        script = re.sub(r"^choose etcdctl .*$", "choose etcdctl /nowhere", script, flags=re.MULTILINE)
+        done = subprocess.run(
+            ["sh", "-s"],
+            input=f'{SAY}{script}\nprintf "%s" "$etcdctl"',
+            env={**os.environ, "found": str(found)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    finally:
+        process.kill()
+        process.wait()
+    told = (found / "processes").read_text()
+    assert f"process\tetcd\t{process.pid}\t" in told
+    is_safe = (folder, program) == (0o755, 0o755)
+    assert done.stdout == (str(beside / "etcdctl") if is_safe else "")
+    assert ("lacks\tetcdctl" in told) is not is_safe
