@@ -19,7 +19,8 @@ from kubenorn.checks import MasterPlaces, cluster_problems, cluster_warnings
 from kubenorn.cluster import Cluster, Fleet, Master
 from kubenorn.errors import InputWrongError
 from kubenorn.problem import Problem
-from kubenorn.settings import ClusterSettings, MasterSettings, SshSettings, dns_name
+from kubenorn.setting_values import dns_name
+from kubenorn.settings import ClusterSettings, MasterSettings, SshSettings
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -4,135 +4,34 @@ What concerns several values at once (an address used twice, overlapping network
 """
 
 import re
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    SecretStr,
-    ValidationInfo,
     model_validator,
 )
 
 from kubenorn.pki.keys import KeyType
-from kubenorn.versions import KubernetesVersion
-
-
-def _no_boolean(value: Any) -> Any:
-    # pydantic takes true for 1
-    if isinstance(value, bool):
-        raise ValueError("is not a whole number")  # noqa: TRY004  # pydantic wants ValueError
-    return value
-
-
-Number = Annotated[int, BeforeValidator(_no_boolean)]
-Port = Annotated[Number, Field(ge=1, le=65535)]
-Days = Annotated[Number, Field(ge=1, le=36500)]
-
-
-def _text(pattern: str, wrong: str) -> AfterValidator:
-    """Return a check of the whole text against `pattern`; `wrong` says what would be right."""
-
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(wrong)
-        return value
-
-    return AfterValidator(check)
-
-
-def dns_name(value: str) -> str:
-    """Return `value` if it is a DNS name by RFC 1123; a ValueError says what is wrong with it."""
-    if value.endswith("."):
-        raise ValueError("ends in a dot; X.509 DNS names have no trailing dot, remove it")
-    label = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-    if len(value) > 253 or not re.fullmatch(rf"{label}(\.{label})*", value, re.IGNORECASE):
-        raise ValueError(
-            "is not a DNS name (letters, digits and - in labels of 1 to 63 characters, RFC 1123)"
-        )
-    if value.rpartition(".")[2].isdigit():
-        raise ValueError("is neither an IPv4 address nor a DNS name, whose last label is no number")
-    return value
-
-
-def _subject_alternative_name(value: str) -> str:
-    try:
-        return str(IPv4Address(value))
-    except ValueError:
-        dns_name(value.removeprefix("*."))
-        return value
-
-
-def _ipv4_address(value: Any) -> IPv4Address:
-    # pydantic takes a number for an address, and so would a YAML file with a forgotten dot
-    try:
-        return value if isinstance(value, IPv4Address) else IPv4Address(_as_text(value))
-    except ValueError:
-        raise ValueError("is not an IPv4 address, such as 192.168.80.13") from None
-
-
-def _ipv4_network(value: Any) -> IPv4Network:
-    try:
-        return value if isinstance(value, IPv4Network) else IPv4Network(_as_text(value))
-    except ValueError:
-        pass
-    try:
-        network = IPv4Network(_as_text(value), strict=False)
-    except ValueError:
-        raise ValueError("is not an IPv4 network, such as 10.254.0.0/16") from None
-    raise ValueError(f"is an address within a network; did you mean {network}?")
-
-
-def _as_text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("is not text")  # noqa: TRY004  # pydantic wants ValueError
-    return value
-
-
-def _version(value: Any) -> KubernetesVersion:
-    if isinstance(value, KubernetesVersion):
-        return value
-    if not isinstance(value, str):
-        raise ValueError('is not text; put the version in quotes, such as "1.20.2"')  # noqa: TRY004  # pydantic wants ValueError
-    return KubernetesVersion.parse(value)
-
-
-def _absolute(value: PurePosixPath) -> PurePosixPath:
-    if not value.is_absolute() or ".." in value.parts or not re.fullmatch(r"[-/._a-zA-Z0-9]+", str(value)):
-        raise ValueError("is not a plain absolute path on the host, such as /etc/kubernetes")
-    return value
-
-
-def _on_controller(value: Path, info: ValidationInfo) -> Path:
-    return Path((info.context or {}).get("folder", ".")) / value.expanduser()
-
-
-def _source(value: str, info: ValidationInfo) -> str:
-    return value if "://" in value else str(_on_controller(Path(value), info))
-
-
-def _password(value: SecretStr) -> SecretStr:
-    # Both keepalived and haproxy split, unescape or cut what is not plain.
-    if not re.fullmatch(r"[-A-Za-z0-9_.:+/=,%^*@~]+", value.get_secret_value()):
-        raise ValueError(
-            "is empty or has characters that need quotes; use letters, digits and - _ . : + / = , % ^ * @ ~"
-        )
-    return value
-
-
-Password = Annotated[SecretStr, AfterValidator(_password)]
-ControllerFile = Annotated[Path, AfterValidator(_on_controller)]
-"""A file on the controller; relative to the folder of config.yaml (validation context `folder`)."""
-DnsName = Annotated[str, AfterValidator(dns_name)]
-Address = Annotated[IPv4Address, BeforeValidator(_ipv4_address)]
-Network = Annotated[IPv4Network, BeforeValidator(_ipv4_network)]
-SubjectAlternativeName = Annotated[str, AfterValidator(_subject_alternative_name)]
-HostPath = Annotated[PurePosixPath, AfterValidator(_absolute)]
+from kubenorn.setting_values import (
+    Address,
+    BinaryPlace,
+    ControllerFile,
+    Days,
+    DnsName,
+    HostPath,
+    Network,
+    Number,
+    Password,
+    Port,
+    SubjectAlternativeName,
+    Version,
+    matches,
+)
 
 
 class _Settings(BaseModel):
@@ -199,7 +98,8 @@ class EtcdSettings(_Settings):
     mode: Literal["managed", "external"] = "managed"
     version: (
         Annotated[
-            str, _text(r"[0-9]+\.[0-9]+\.[0-9]+", "is not a version; write all three numbers, such as 3.4.13")
+            str,
+            matches(r"[0-9]+\.[0-9]+\.[0-9]+", "is not a version; write all three numbers, such as 3.4.13"),
         ]
         | None
     ) = None
@@ -209,7 +109,7 @@ class EtcdSettings(_Settings):
     """Seconds without one until a member wants to lead; etcd waits up to twice as long (raft, 5.2)."""
     endpoints: list[
         Annotated[
-            str, _text(r"https://[^/\s,]+:[0-9]+", "is not an endpoint, such as https://192.168.90.1:2379")
+            str, matches(r"https://[^/\s,]+:[0-9]+", "is not an endpoint, such as https://192.168.90.1:2379")
         ]
     ] = []
     ca_file: ControllerFile | None = None
@@ -239,7 +139,8 @@ class StatisticsSettings(_Settings):
 
     port: Port = 10080
     username: Annotated[
-        str, _text(r"[-A-Za-z0-9_.]+", "is not a user name haproxy reads; use letters, digits, dots, - and _")
+        str,
+        matches(r"[-A-Za-z0-9_.]+", "is not a user name haproxy reads; use letters, digits, dots, - and _"),
     ]
     password: Password
 
@@ -253,11 +154,13 @@ class HaproxySettings(_Settings):
 class BinarySettings(_Settings):
     """Where the binaries come from: a folder, a release tarball or a mirror URL, with their checksums."""
 
-    source: Annotated[str, AfterValidator(_source), Field(repr=False)]
-    etcd_source: Annotated[Annotated[str, AfterValidator(_source)] | None, Field(repr=False)] = None
+    source: Annotated[BinaryPlace, Field(repr=False)]
+    etcd_source: Annotated[BinaryPlace | None, Field(repr=False)] = None
     checksums: dict[
         str,
-        Annotated[str, _text(r"sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})", "is not sha256:HEX or sha512:HEX")],
+        Annotated[
+            str, matches(r"sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})", "is not sha256:HEX or sha512:HEX")
+        ],
     ] = {}
     ca_file: ControllerFile | None = None
 
@@ -285,7 +188,7 @@ class ClusterSettings(_Settings):
 
     name: Annotated[
         str,
-        _text(
+        matches(
             r"[A-Za-z0-9][-A-Za-z0-9_.]{0,62}",
             "is not a name; use letters, digits, dots, - and _, 63 at most",
         ),
@@ -296,7 +199,7 @@ class ClusterSettings(_Settings):
     service_cidr: Network
     pod_cidr: Network
     cluster_domain: DnsName = "cluster.local"
-    kubernetes_version: Annotated[KubernetesVersion, BeforeValidator(_version)]
+    kubernetes_version: Version
     node_port_range: NodePortRange = NodePortRange(first=30000, last=32767)
     extra_sans: list[SubjectAlternativeName] = []
     pki: PkiSettings = PkiSettings()
@@ -333,7 +236,7 @@ class MasterSettings(_Settings):
     interface: (
         Annotated[
             str,
-            _text(
+            matches(
                 r"[A-Za-z0-9_][-A-Za-z0-9_.:@]{0,14}", "is not the name of a network interface, such as eth0"
             ),
         ]
@@ -349,7 +252,7 @@ class SshSettings(_Settings):
     use_agent: bool = False
     config_file: ControllerFile | None = None
     jump_host: (
-        Annotated[str, _text(r"[^\s-]\S*", "is not a host, such as gate.example or user@gate.example:22")]
+        Annotated[str, matches(r"[^\s-]\S*", "is not a host, such as gate.example or user@gate.example:22")]
         | None
     ) = None
     known_hosts: Annotated[ControllerFile, Field(validate_default=True)] = Path("known_hosts")

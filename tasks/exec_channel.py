@@ -16,16 +16,13 @@ from nornir.core.task import Task
 
 from kubenorn.errors import HostsUnreachableError, HostsWrongError, InputWrongError, KubenornError
 from tasks.login import open_connection
+from tasks.pulse import Pulse
 from tasks.sudo import SUDO_PROMPT, SUDO_READY, SUDO_SECONDS, as_root_line, sudo_refusal
 
 CHANNEL_SECONDS = 15
 """How long a host we are logged in to may take to start a command."""
 POLL_SECONDS = 0.1
 """How often the deadline is looked at while a command is silent."""
-SILENCE_SECONDS = 15
-"""After this the host is asked whether it is still there."""
-ANSWER_SECONDS = 60
-"""How long it may take to answer: the question waits behind up to 2 MB that are still on a slow line."""
 TRAILING_SECONDS = 2
 """How long output may follow the exit status; longer only while a child in the background holds the stream."""
 SETTLE_SECONDS = 0.5
@@ -152,7 +149,7 @@ class _Conversation:
         self.ready_to_read = select.poll()  # select() takes no descriptor above 1023
         # Channel.fileno() becomes readable when either stream has data or ends.
         self.ready_to_read.register(channel.fileno(), select.POLLIN)
-        self.pulse = _Pulse(channel.get_transport())
+        self.pulse = Pulse(channel.get_transport())
 
     def run(self, feed: Feed | None, password: str | None) -> Completed:
         if password is not None:
@@ -293,48 +290,6 @@ class _Pipe:
     def listen(self) -> None:
         """Take what the command says; raises like a write when the command is over."""
         self._conversation.listen()
-
-
-class _Pulse:
-    """Notices a host that went away in silence: powered off, hung, or cut off behind a jump host.
-
-    TCP alone would wait for a quarter of an hour, and for ever when there is nothing to send.
-    """
-
-    def __init__(self, transport: paramiko.Transport) -> None:
-        self._transport = transport
-        self._last = time.monotonic()
-        self._asking: threading.Thread | None = None
-        self._asked_at = 0.0
-
-    @property
-    def silence(self) -> float:
-        """Seconds since the host last gave a sign of life."""
-        return time.monotonic() - self._last
-
-    def felt(self) -> None:
-        """The host gave a sign of life."""
-        self._last = time.monotonic()
-
-    def check(self) -> None:
-        """Ask the host when it was silent for long. Raises EOFError, the connection closed, without an answer."""
-        if self._asking and self._asking.is_alive():
-            if time.monotonic() - self._asked_at > ANSWER_SECONDS:
-                self._transport.close()
-                raise EOFError(f"the host has not answered for {self.silence:.0f} s")
-        elif self.silence > SILENCE_SECONDS:
-            self._asked_at = time.monotonic()
-            # In a thread, as paramiko waits for the answer without a limit.
-            self._asking = threading.Thread(target=self._ask, daemon=True)
-            self._asking.start()
-
-    def _ask(self) -> None:
-        try:
-            self._transport.global_request("keepalive@openssh.com", wait=True)
-        except (OSError, EOFError, paramiko.SSHException):
-            return
-        if self._transport.is_active():
-            self.felt()
 
 
 def _without_sudo(stderr: bytearray) -> str:

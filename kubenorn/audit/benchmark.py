@@ -92,14 +92,16 @@ def _asks_etcd_over_tls(flags: Flags) -> bool:
     return "https://" in flags.get("etcd-servers", "")
 
 
-def _of_apiserver(
-    number: str, flag: str, severity: Severity, is_broken: Callable[[Flags], bool], said: str, remedy: str
-) -> Recommendation:
-    return Recommendation(number, APISERVER, flag, severity, is_broken, said, remedy)
+Rule = Callable[[str, str, Severity, Callable[[Flags], bool], str, str], Recommendation]
+
+
+def _rules_of(component: str) -> Rule:
+    """Return what makes a recommendation about `component` of its other parts, in their order."""
+    return lambda number, *rest: Recommendation(number, component, *rest)
 
 
 def _authentication() -> Iterator[Recommendation]:
-    rule, warning, error = _of_apiserver, Severity.WARNING, Severity.ERROR
+    rule, warning, error = _rules_of(APISERVER), Severity.WARNING, Severity.ERROR
     yield rule(
         "1.2.1", "anonymous-auth", warning,
         lambda f: f.get("anonymous-auth") != "false" and "authentication-config" not in f,
@@ -138,7 +140,8 @@ def _authentication() -> Iterator[Recommendation]:
 
 
 def _admission() -> Iterator[Recommendation]:
-    rule, warning, info, flag = _of_apiserver, Severity.WARNING, Severity.INFO, "enable-admission-plugins"
+    rule, warning, info = _rules_of(APISERVER), Severity.WARNING, Severity.INFO
+    flag = "enable-admission-plugins"
     for number, plugin, severity, said in (
         ("1.2.9", "EventRateLimit", info, "events may flood etcd"),
         ("1.2.11", "AlwaysPullImages", info, "a pod may use an image another one pulled with its secret"),
@@ -158,7 +161,7 @@ def _admission() -> Iterator[Recommendation]:
 
 
 def _insecure_serving() -> Iterator[Recommendation]:
-    rule, error, said = _of_apiserver, Severity.ERROR, "serves without TLS, to whoever asks"
+    rule, error, said = _rules_of(APISERVER), Severity.ERROR, "serves without TLS, to whoever asks"
     given = _has("insecure-bind-address")
     yield rule("1.2.17", "insecure-bind-address", error, given, said, "remove it")
     yield rule(
@@ -172,7 +175,7 @@ def _insecure_serving() -> Iterator[Recommendation]:
 
 
 def _audit_log() -> Iterator[Recommendation]:
-    rule, info = _of_apiserver, Severity.INFO
+    rule, info = _rules_of(APISERVER), Severity.INFO
 
     def silent(flags: Flags) -> bool:
         return not {"audit-log-path", "audit-webhook-config-file"} & flags.keys()
@@ -194,7 +197,7 @@ def _audit_log() -> Iterator[Recommendation]:
 
 
 def _credentials() -> Iterator[Recommendation]:
-    rule, warning, error = _of_apiserver, Severity.WARNING, Severity.ERROR
+    rule, warning, error = _rules_of(APISERVER), Severity.WARNING, Severity.ERROR
     said = "tokens of service accounts that were deleted are still let in"
     wrong = _is("service-account-lookup", "false")
     yield rule("1.2.26", "service-account-lookup", warning, wrong, said, "remove it")
@@ -233,13 +236,7 @@ def _credentials() -> Iterator[Recommendation]:
 
 
 def _followers() -> Iterator[Recommendation]:
-    warning, info = Severity.WARNING, Severity.INFO
-
-    def rule(
-        number: str, flag: str, severity: Severity, is_broken: Callable[[Flags], bool], said: str, remedy: str
-    ) -> Recommendation:
-        return Recommendation(number, MANAGER, flag, severity, is_broken, said, remedy)
-
+    rule, warning, info = _rules_of(MANAGER), Severity.WARNING, Severity.INFO
     flag = "terminated-pod-gc-threshold"
     yield rule(
         "1.3.1", flag, info, _lacks(flag), "12500 ended pods are kept", "set it to what etcd can carry"
@@ -268,13 +265,7 @@ def _is_open(flags: Flags) -> bool:
 
 
 def _etcd() -> Iterator[Recommendation]:
-    warning, error = Severity.WARNING, Severity.ERROR
-
-    def rule(
-        number: str, flag: str, severity: Severity, is_broken: Callable[[Flags], bool], said: str, remedy: str
-    ) -> Recommendation:
-        return Recommendation(number, ETCD, flag, severity, is_broken, said, remedy)
-
+    rule, warning, error = _rules_of(ETCD), Severity.WARNING, Severity.ERROR
     for numbers, prefix, who in (
         (("2.1", "2.2", "2.3"), "", "clients"),
         (("2.4", "2.5", "2.6"), "peer-", "members"),

@@ -17,7 +17,7 @@ from typing import IO, Any
 import pytest
 from nornir.core.task import Result, Task
 
-import tasks.exec_channel
+import tasks.pulse
 from kubenorn.errors import HostsUnreachableError, HostsWrongError
 from kubenorn.options import Passwords
 from lab.lab import Lab
@@ -449,8 +449,8 @@ class TestCommands:
         cable: bool,
         said: str,
     ) -> None:
-        monkeypatch.setattr(tasks.exec_channel, "SILENCE_SECONDS", 1)
-        monkeypatch.setattr(tasks.exec_channel, "ANSWER_SECONDS", 2)
+        monkeypatch.setattr(tasks.pulse, "SILENCE_SECONDS", 1)
+        monkeypatch.setattr(tasks.pulse, "ANSWER_SECONDS", 2)
         session = session_on(controller, tmp_path, host="m3")
         # A host that is only silent is waited for.
         assert on(session, text="sleep 3; echo awake").stdout == "awake\n"
