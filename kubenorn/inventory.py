@@ -108,12 +108,13 @@ def _hook_problems(place: str, hooks: Any) -> Iterator[Problem]:
         if line is None:
             continue
         if not (isinstance(line, str) and "{host}" in line):
-            yield Problem(f"{place}.{name}", line, "is no command line with {host} in it")
+            # Never quoted: a hook may hold a password.
+            yield Problem(f"{place}.{name}", None, "is no command line with {host} in it")
             continue
         try:
             shlex.split(line)
         except ValueError as error:
-            yield Problem(f"{place}.{name}", line, f"is no command line: {error}")
+            yield Problem(f"{place}.{name}", None, f"is no command line: {error}")
 
 
 def _at(data: Any, path: str) -> Any:

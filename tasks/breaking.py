@@ -1,6 +1,5 @@
 """Breaks a host and always mends it again: by commands that mend themselves, or by the operator's hooks."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -102,19 +101,19 @@ class Breaker:
 
     @contextmanager
     def _hooked(self, fault: Fault) -> Iterator[float]:
-        """Break by the operator's hook; a process of its own mends should this one die."""
+        """Break by the operator's hook, in a process of its own that mends should this one die."""
         assert fault.traits.hooks
         breaking, mending = fault.traits.hooks
-        guard = HookGuard(self.hooks, mending, fault.host, fault.dead_man_seconds)
+        guard = HookGuard(self.hooks, breaking, mending, fault.host, fault.dead_man_seconds)
         try:
-            began = time.monotonic()
-            self.view.doing = "broken"
             self.away.add(fault.host)
-            self.hooks.run(breaking, fault.host)
+            self.view.doing = "broken"
+            began = guard.broken()
             if fault.scenario is Scenario.POWER_OFF:
                 self.board.gone(fault.host, began)
             yield began
         finally:
+            guard.await_end_of_breaking()
             self.hooks.mend(mending, fault.host)
             guard.disarm()
             if fault.scenario is Scenario.POWER_OFF:

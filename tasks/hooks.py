@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubenorn.drill.guard import DISARM, MENDED
+from kubenorn.drill.guard import DISARM, MENDED, Orders, parse_broken, run_hook
 from kubenorn.drill.scenarios import Hook
 from kubenorn.errors import HostsWrongError
 
 HOOK_SECONDS = 300
 """How long a hook may take."""
+DISARM_SECONDS = 10
+"""How long a guard may take to hear that it is disarmed; one that mends at the moment does not listen."""
 
 
 @dataclass(frozen=True)
@@ -35,51 +37,61 @@ class Hooks:
 
     def run(self, hook: Hook, host: str) -> None:
         """Run a hook. Raises HostsWrongError with its last words when it fails."""
-        words = self.words(hook, host)
-        try:
-            done = subprocess.run(
-                words,
-                cwd=self.folder,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                stdin=subprocess.DEVNULL,
-                timeout=HOOK_SECONDS,
-                check=False,
-                # Ctrl-C is for the drill, which then mends; it must not end what mends.
-                start_new_session=True,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise HostsWrongError(f"{host}: the hook {hook} ({words[0]}) failed: {error}.") from error
-        if done.returncode != 0:
-            said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
-            raise HostsWrongError(f"{host}: the hook {hook} ended with {done.returncode}: {said}")
+        if wrong := run_hook(self.words(hook, host), HOOK_SECONDS, self.folder):
+            raise HostsWrongError(f"{host}: the hook {hook} {wrong}.")
 
 
 class HookGuard:
-    """A process that runs a hook should this one die, or take too long; see kubenorn/drill/guard.py.
+    """A process that breaks a host by a hook, and mends it should this one die; see kubenorn/drill/guard.py.
 
-    It waits `seconds`, and as long as the hook that breaks the host may take.
+    It mends `seconds` after the hook that breaks has ended, should nobody disarm it.
     """
 
-    def __init__(self, hooks: Hooks, hook: Hook, host: str, seconds: float) -> None:
-        command = [sys.executable, "-m", "kubenorn.drill.guard", str(HOOK_SECONDS + seconds)]
-        command += hooks.words(hook, host)
+    def __init__(self, hooks: Hooks, breaking: Hook, mending: Hook, host: str, seconds: float) -> None:
+        self._breaking, self._host, self._told = breaking, host, ""
+        orders = Orders(hooks.words(breaking, host), hooks.words(mending, host), seconds, HOOK_SECONDS)
         self._process = subprocess.Popen(
-            command,
+            [sys.executable, "-m", "kubenorn.drill.guard", orders.to_json()],
             cwd=hooks.folder,
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            text=True,
             # Ctrl-C is for the drill, which mends by itself; the guard is for when it cannot.
             start_new_session=True,
         )
 
+    def await_end_of_breaking(self) -> None:
+        """Wait until the hook that breaks has ended, however it did: nothing may mend before."""
+        assert self._process.stdout
+        self._told = self._told or self._process.stdout.readline()
+
+    def broken(self) -> float:
+        """Wait until the host is broken, and return when that began (monotonic seconds).
+
+        Raises HostsWrongError with the hook's last words when it fails.
+        """
+        self.await_end_of_breaking()
+        try:
+            began, wrong = parse_broken(self._told)
+        except ValueError as error:
+            raise HostsWrongError(
+                f"{self._host}: the process that runs the hook {self._breaking} ended before the hook did; look "
+                "whether this machine runs out of memory, and at the host's console."
+            ) from error
+        if wrong:
+            raise HostsWrongError(f"{self._host}: the hook {self._breaking} {wrong}.")
+        return began
+
     def disarm(self) -> None:
         """End the guard without its doing anything. Raises HostsWrongError when it has acted already."""
-        self._process.communicate(DISARM, timeout=HOOK_SECONDS)
+        try:
+            self._process.communicate(DISARM, timeout=DISARM_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
         if self._process.returncode != 0:
-            how = "mended the host" if self._process.returncode == MENDED else "failed to mend the host"
+            how = "mended the host" if self._process.returncode == MENDED else "tried to mend the host"
             raise HostsWrongError(
                 f"this machine's dead-man switch {how} before the drill did; what was measured does not count"
             )

@@ -22,7 +22,9 @@ def preview(planned: Sequence[tuple[Fault, int]]) -> Table:
         table.add_column(title, overflow="fold")
     for fault, cycles in planned:
         name = Text(fault.scenario.value)
-        table.add_row(name, Text(fault.what), Text(fault.host), str(cycles), f"{fault.dead_man_seconds} s")
+        # The dead-man switch of hooks begins to count once the one that breaks has ended.
+        after = f"{fault.dead_man_seconds} s" + (" from its hook's end on" if fault.traits.hooks else "")
+        table.add_row(name, Text(fault.what), Text(fault.host), str(cycles), after)
     return table
 
 

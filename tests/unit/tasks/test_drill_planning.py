@@ -116,3 +116,10 @@ def test_two_members_have_none_to_spare(tmp_path: Path) -> None:
 def test_hooks_are_checked_at_the_door(tmp_path: Path, hooks: object, sentence: str) -> None:
     with pytest.raises(InputWrongError, match=sentence.replace("{", r"\{")):
         planned(tmp_path, {"config.user_defined": {"hooks": hooks}})
+
+
+@pytest.mark.parametrize("line", ["ipmitool -P hunter2", "ipmitool -P 'hunter2 {host}"])
+def test_a_hook_with_a_password_is_never_quoted(tmp_path: Path, line: str) -> None:
+    with pytest.raises(InputWrongError, match="is no command line") as caught:
+        planned(tmp_path, {"config.user_defined": {"hooks": {"freeze": line}}})
+    assert "hunter2" not in str(caught.value)
