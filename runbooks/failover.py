@@ -49,7 +49,15 @@ def failover(
     config: ConfigOption = DEFAULT_CONFIG,
     filters: FilterOption = None,
     scenario: ScenarioOption = None,
-    cycles: Annotated[int, typer.Option(min=1, max=1000, help="How often each scenario is drilled.")] = 1,
+    cycles: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1000,
+            help="How often each scenario is drilled; [default: once, or once for each of --hosts]",
+            show_default=False,
+        ),
+    ] = None,
     hosts: Annotated[
         str, typer.Option(metavar="HOST,…", help="Walk the VIP around these: each is broken in turn.")
     ] = "",
@@ -104,7 +112,7 @@ def failover(
         steady_seconds=steady_seconds,
         force=force,
     )
-    run = Deployment(session, frozenset(), verbose=verbose)
+    run = Deployment(drilling.whole, frozenset(), verbose=verbose)
     masters = [master.name for master in drilling.cluster.masters]
 
     with recorded(run, "failover", sys.argv[1:], json_file=None, junit_file=None) as recording:

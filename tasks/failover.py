@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from rich.live import Live
@@ -25,14 +26,14 @@ from kubenorn.report import write_json
 from kubenorn.verification import EVIDENCE, Verification
 from tasks.breaking import Breaker
 from tasks.drill import Drill
+from tasks.drill_planning import impossible, no_member_to_spare, refuse_walk, the_cluster
 from tasks.interrupt import Interrupt
 from tasks.observing import Observers, observing
 from tasks.prober import probing, reachable, target_of
 from tasks.session import Session
+from tasks.vantage import standing_on
 
 PROGRAMS = ("systemd-run", "systemctl", "journalctl", "ip", "timeout")
-QUORUM_MEMBERS = 3
-"""With fewer etcd members none can be spared."""
 
 
 @dataclass
@@ -42,6 +43,8 @@ class Failover:
     session: Session
     cluster: Cluster
     scenarios: list[Scenario]
+    everything: bool
+    """Whether all scenarios were asked for that can be drilled, and none by its name."""
     cycles: int
     walk: list[str]
     limits: Limits
@@ -49,6 +52,8 @@ class Failover:
     steady_seconds: float
     force: bool
     skipped: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    """Which cycles were asked for and not drilled, and why."""
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     ended_early: str = ""
     drill: Drill | None = None
@@ -59,43 +64,36 @@ class Failover:
         session: Session,
         scenarios: Sequence[Scenario] | None,
         *,
-        cycles: int,
+        cycles: int | None,
         hosts: str,
         limits: Limits,
         probe_seconds: float,
         steady_seconds: float,
         force: bool,
     ) -> "Failover":
-        """Return what is to be drilled; None: every scenario that can be, the others noted as skipped.
+        """Return what is to be drilled; no scenarios: every one that can be, the others noted as skipped.
+
+        Without `cycles` it is one, or one for every host of `hosts`.
 
         Raises InputWrongError for what makes no sense, or cannot be done here.
         """
-        if len(session.clusters) != 1:
-            names = ", ".join(cluster.name for cluster in session.clusters)
-            raise InputWrongError(
-                f"--filter: selects hosts of several clusters ({names}); drill one at a time."
-            )
-        if len(session.hosts) < 2:
-            raise InputWrongError(
-                f"--filter: leaves {session.hosts[0]} alone, and nobody could take over from it; "
-                "select at least two masters."
-            )
-        cluster = session.clusters[0]
+        cluster = the_cluster(session)
         walk = [host for host in hosts.split(",") if host]
-        for host in walk:
-            if host not in session.hosts:
-                raise InputWrongError(f"--hosts {host}: is none of the selected hosts.")
-        if walk and len(session.hosts) < len(cluster.masters):
-            raise InputWrongError(
-                "--hosts: keepalived rests on every other master while the VIP moves; select them all with --filter."
-            )
-        if walk and cluster.settings.vrrp.preempt:
-            raise InputWrongError(
-                "--hosts: with vrrp.preempt the VIP goes back to the highest priority by itself; leave --hosts out."
-            )
-        made = cls(session, cluster, [], cycles, walk, limits, probe_seconds, steady_seconds, force)
+        refuse_walk(session, cluster, walk, cycles)
+        made = cls(
+            session,
+            cluster,
+            [],
+            not scenarios,
+            cycles or len(walk) or 1,
+            walk,
+            limits,
+            probe_seconds,
+            steady_seconds,
+            force,
+        )
         for scenario in scenarios or [each for each in Scenario if each is not Scenario.STEADY]:
-            reason = made._impossible(scenario)
+            reason = impossible(session, cluster, scenario)
             if not reason:
                 made.scenarios.append(scenario)
             elif scenarios:
@@ -104,26 +102,17 @@ class Failover:
                 made.skipped.append(f"{scenario} was left out: {reason}")
         return made
 
-    def _impossible(self, scenario: Scenario) -> str:
-        """Return why a scenario cannot be drilled here, empty when it can."""
-        hooks = TRAITS[scenario].hooks
-        missing = [hook.value for hook in hooks or () if hook not in self.session.hooks.commands]
-        if missing:
-            return (
-                f"no host can do that to itself, and there is no hook {' or '.join(missing)} "
-                "in user_defined.hooks of the configuration."
-            )
-        managed = self.cluster.settings.etcd.mode == "managed"
-        if scenario is Scenario.ETCD_MEMBER_STOP and not managed:
-            return "etcd is not on these hosts."
-        if self._no_member_to_spare and (scenario is Scenario.ETCD_MEMBER_STOP or hooks):
-            return f"of {len(self.cluster.masters)} etcd members none can be spared."
-        return ""
+    @cached_property
+    def _own(self) -> str | None:
+        """Which of the hosts that may be broken this machine is."""
+        return standing_on(self.cluster, self.session.hosts)
 
     @property
-    def _no_member_to_spare(self) -> bool:
-        managed = self.cluster.settings.etcd.mode == "managed"
-        return managed and len(self.cluster.masters) < QUORUM_MEMBERS
+    def whole(self) -> Session:
+        """The session on every master: the filter says what may be broken, and not who must be well."""
+        masters = {master.name for master in self.cluster.masters}
+        selected = self.session.everyone.filter(filter_func=lambda host: host.name in masters)
+        return replace(self.session, nornir=selected)
 
     def refuse_unhealthy(self, verification: Verification) -> None:
         """Raise HostsWrongError when the cluster is not healthy, with every reason; when forced only warn.
@@ -141,7 +130,7 @@ class Failover:
         reasons = [
             f"{where}: {check.group} {check.name}: {check.detail}" for where, check in verification.failures()
         ]
-        if self._no_member_to_spare:
+        if no_member_to_spare(self.cluster):
             reasons.append(
                 f"{self.cluster.name}: of {len(self.cluster.masters)} etcd members none can be spared"
             )
@@ -205,6 +194,12 @@ class Failover:
             console.print(
                 "Before each cycle keepalived rests on every other master until the VIP is where it is to be."
             )
+        if self._own:
+            console.print(
+                f"This machine is {self._own}: it reaches the VIP through its own network stack, so what clients see "
+                "may differ; better run the drill elsewhere.",
+                markup=False,
+            )
         for skipped in self.skipped:
             console.print(f"– {skipped}", style="dim", markup=False)
 
@@ -222,12 +217,18 @@ class Failover:
                         drill.bring_vip(self.walk[cycle % len(self.walk)])
                     due = drill.due(scenario, self.session.hosts)
                     if not due:
-                        self.skipped.append(
-                            f"{scenario} was left out: no selected host is the one it breaks."
-                        )
+                        self._drop(scenario, cycle, drill.holder())
                         break
                     for fault in due:
                         console.print(one_line(drill.strike(fault)))
+
+    def _drop(self, scenario: Scenario, drilled: int, holder: str) -> None:
+        """Note that none of the selected hosts is what a scenario breaks, after so many cycles of it."""
+        reason = f"no selected host is the one it breaks (the VIP is on {holder}); select every master."
+        if self.everything and not drilled:
+            self.skipped.append(f"{scenario} was left out: {reason}")
+        else:
+            self.dropped.append(f"{drilled} of {self.cycles} cycles of {scenario} were drilled: {reason}")
 
     @property
     def report(self) -> DrillReport:
@@ -247,6 +248,7 @@ class Failover:
             probe_interval=self.probe_seconds * 1000,
             drilled=tuple(drill.drilled) if drill else (),
             skipped=tuple(self.skipped),
+            dropped=tuple(self.dropped),
             ended_early=self.ended_early,
         )
 

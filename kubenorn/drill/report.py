@@ -44,6 +44,7 @@ def drill_json(report: DrillReport, found: Sequence[Summary]) -> dict[str, Any]:
             for drilled in report.drilled
         ],
         "skipped": list(report.skipped),
+        "dropped": list(report.dropped),
     }
 
 
@@ -60,8 +61,9 @@ def _suites(report: DrillReport) -> Iterator[TestSuite]:
         suite.timestamp = drilled.at.strftime("%Y-%m-%dT%H:%M:%S")
         suite.add_testcases([checked_case(name, "drill", e.name, e.ok, e.seen) for e in drilled.expectations])
         yield suite
-    whole, early = TestSuite(report.cluster), report.ended_early
-    whole.add_testcases([checked_case(report.cluster, "drill", "came to its end", not early, early)])
+    whole = TestSuite(report.cluster)
+    missing = "\n".join([report.ended_early, *report.dropped]).strip()
+    whole.add_testcases([checked_case(report.cluster, "drill", "came to its end", not missing, missing)])
     yield whole
 
 

@@ -92,13 +92,17 @@ class DrillReport:
     """Milliseconds between two probes."""
     drilled: tuple[Drilled, ...]
     skipped: tuple[str, ...] = ()
+    """Which scenarios `all` left out, and why."""
+    dropped: tuple[str, ...] = ()
+    """Which cycles were asked for and not drilled, and why."""
     ended_early: str = ""
     """Why the drill did not come to its end; empty when it did."""
 
     @property
     def ok(self) -> bool:
-        """Whether the drill came to its end and all was as expected."""
-        return not self.ended_early and bool(self.drilled) and all(each.ok for each in self.drilled)
+        """Whether everything that was asked for was drilled, and all was as expected."""
+        complete = not self.ended_early and not self.dropped
+        return complete and bool(self.drilled) and all(each.ok for each in self.drilled)
 
 
 def summaries(report: DrillReport, vrrp: Vrrp) -> list[Summary]:

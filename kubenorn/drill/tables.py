@@ -163,5 +163,7 @@ def _failures(report: DrillReport) -> Iterator[Text]:
                     (f"{drilled.number} {drilled.measured.fault}: ", "bold"),
                     f"expected {each.name}; {each.seen}",
                 )
+    for dropped in report.dropped:
+        yield Text.assemble(("✗ ", "bold red"), dropped)
     for skipped in report.skipped:
         yield Text(f"– {skipped}", "dim")

@@ -1,10 +1,15 @@
 """Faults and events for the tests of the drill."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from kubenorn.drill.events import Answer, HolderChange, Probe, Said, WatchChange
-from kubenorn.drill.measure import Seen
+from kubenorn.drill.expectations import Expectation
+from kubenorn.drill.measure import Seen, measure
+from kubenorn.drill.results import Drilled
 from kubenorn.drill.scenarios import Fault, Scenario, unit_fault
+
+STARTED = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 
 
 def haproxy_stop(host: str = "m1") -> Fault:
@@ -37,3 +42,10 @@ def seen(**changes: Any) -> Seen:
         "uncertainty": 0.002,
     }
     return Seen(**(values | changes))
+
+
+def drilled(number: int = 1, *, ok: bool = True, **changes: Any) -> Drilled:
+    found = seen(**changes)
+    samples = tuple(((p.start - 100) * 1000, (p.end - 100) * 1000, p.answer.value) for p in found.probes)
+    expectation = Expectation("outage up to 200 ms", ok, "100 ms")
+    return Drilled(number, STARTED, measure(haproxy_stop(), found, {}), (expectation,), 12.5, samples)

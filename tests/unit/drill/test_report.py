@@ -2,32 +2,21 @@
 
 import json
 import re
-from datetime import UTC, datetime
 from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
 
-from kubenorn.drill.expectations import Expectation, Limits
-from kubenorn.drill.measure import measure
+from kubenorn.drill.expectations import Limits
 from kubenorn.drill.page import timeline
 from kubenorn.drill.prediction import Vrrp
 from kubenorn.drill.report import drill_html, drill_json, drill_junit
 from kubenorn.drill.results import Drilled, DrillReport, summaries
 from kubenorn.drill.tables import drill_tables, one_line, preview
-from tests.unit.drill_builders import haproxy_stop, probes, seen
-
-STARTED = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
+from tests.unit.drill_builders import STARTED, drilled, haproxy_stop, probes
 
 
-def drilled(number: int = 1, *, ok: bool = True, **changes: object) -> Drilled:
-    found = seen(**changes)
-    samples = tuple(((p.start - 100) * 1000, (p.end - 100) * 1000, p.answer.value) for p in found.probes)
-    expectation = Expectation("outage up to 200 ms", ok, "100 ms")
-    return Drilled(number, STARTED, measure(haproxy_stop(), found, {}), (expectation,), 12.5, samples)
-
-
-def report(*found: Drilled, ended_early: str = "") -> DrillReport:
+def report(*found: Drilled, ended_early: str = "", dropped: tuple[str, ...] = ()) -> DrillReport:
     return DrillReport(
         cluster="production",
         started=STARTED,
@@ -38,6 +27,7 @@ def report(*found: Drilled, ended_early: str = "") -> DrillReport:
         probe_interval=25,
         drilled=found,
         ended_early=ended_early,
+        dropped=dropped,
     )
 
 
@@ -98,6 +88,20 @@ def test_json_is_json_and_holds_every_probe() -> None:
 def test_junit_fails_where_an_expectation_does_and_when_it_ended_early() -> None:
     found = ElementTree.fromstring(drill_junit(report(drilled(1, ok=False), ended_early="m1: is gone")))
     assert (found.get("tests"), found.get("failures")) == ("2", "2")
+
+
+def test_cycles_that_were_not_drilled_are_told_everywhere() -> None:
+    said = "1 of 2 cycles of haproxy-stop were drilled: no selected host is the one it breaks."
+    whole = report(drilled(1), dropped=(said,))
+    found = summaries(whole, Vrrp(3, 0.2, 240))
+    assert said in printed(drill_tables(whole, found), 120)
+    assert drill_json(whole, found)["dropped"] == [said]
+    assert drill_json(whole, found)["ok"] is False
+    xml = ElementTree.fromstring(drill_junit(whole))
+    assert (xml.get("tests"), xml.get("failures")) == ("2", "1")
+    page = drill_html(whole, found)
+    assert said in page
+    assert "Not everything was drilled" in page
 
 
 def test_the_page_stands_alone_and_escapes_what_it_is_told() -> None:

@@ -1,17 +1,23 @@
 """What a drill refuses before it looks at any host."""
 
+from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from kubenorn.drill.expectations import Limits
-from kubenorn.drill.scenarios import Scenario
+from kubenorn.drill.results import Drilled, DrillReport
+from kubenorn.drill.scenarios import Fault, Scenario
 from kubenorn.errors import HostsUnreachableError, HostsWrongError, InputWrongError
 from kubenorn.host_verification import Check
 from kubenorn.verification import EVIDENCE, Verification
+from tasks.drill import Drill
 from tasks.failover import Failover
 from tasks.session import open_session
+from tasks.vantage import is_own
+from tests.unit.drill_builders import drilled, haproxy_stop
 from tests.unit.inventories import REMOVED, write_inventory
 
 HOOKS = {"config.user_defined": {"hooks": dict.fromkeys(("freeze", "thaw"), "hook {host}")}}
@@ -24,6 +30,7 @@ def planned(
     *,
     filters: str = "role=master",
     hosts: str = "",
+    cycles: int | None = None,
     force: bool = False,
 ) -> Failover:
     session = open_session(write_inventory(folder, changes or {}), [filters])
@@ -31,7 +38,7 @@ def planned(
     return Failover.plan(
         session,
         scenarios,
-        cycles=1,
+        cycles=cycles,
         hosts=hosts,
         limits=limits,
         probe_seconds=0.025,
@@ -63,6 +70,7 @@ def test_hooks_make_it_possible(tmp_path: Path) -> None:
         ({}, {"filters": "name=m1,m2", "hosts": "m1"}, "keepalived rests on every other master"),
         ({}, {"hosts": "m1,m9"}, "--hosts m9: is none of the selected hosts"),
         ({"cluster.vrrp": {"router_id": 68, "preempt": True}}, {"hosts": "m1"}, "leave --hosts out"),
+        ({}, {"hosts": "m1,m2,m3", "cycles": 2}, "--cycles 2: is less than the 3 hosts of --hosts"),
         ({}, {"scenarios": [Scenario.POWER_OFF]}, "there is no hook power_off or power_on"),
         ({"hosts.m3": REMOVED}, {"scenarios": [Scenario.ETCD_MEMBER_STOP]}, "none can be spared"),
     ],
@@ -72,6 +80,92 @@ def test_what_makes_no_sense_is_refused(
 ) -> None:
     with pytest.raises(InputWrongError, match=sentence):
         planned(tmp_path, changes, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "cycles", "found"), [("", None, 1), ("", 4, 4), ("m1,m2,m3", None, 3), ("m1,m2,m3", 6, 6)]
+)
+def test_every_host_to_walk_around_gets_a_cycle(
+    tmp_path: Path, hosts: str, cycles: int | None, found: int
+) -> None:
+    assert planned(tmp_path, hosts=hosts, cycles=cycles).cycles == found
+
+
+JUMP = {"groups.production.data.ssh": {"jump_host": "root@192.168.80.8"}}
+
+
+def test_a_host_that_the_drill_needs_to_see_is_not_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputWrongError, match="--scenario network-cut: m2 is the jump host on the way"):
+        planned(tmp_path, JUMP, [Scenario.NETWORK_CUT])
+    elsewhere = planned(tmp_path, JUMP, [Scenario.NETWORK_CUT], filters="name=m1,m3")
+    assert elsewhere.scenarios == [Scenario.NETWORK_CUT], "m2 is not broken"
+    assert planned(tmp_path, JUMP, [Scenario.HAPROXY_STOP]).scenarios == [Scenario.HAPROXY_STOP]
+    everything = planned(tmp_path, JUMP | HOOKS)
+    assert not {Scenario.NETWORK_CUT, Scenario.HOST_FREEZE} & set(everything.scenarios)
+    assert "host-freeze was left out: m2 is the jump host" in "\n".join(everything.skipped)
+    monkeypatch.setattr("tasks.vantage.is_own", lambda address: str(address) == "192.168.80.9")
+    with pytest.raises(InputWrongError, match="this machine is m3, which it would take away"):
+        planned(tmp_path, HOOKS, [Scenario.HOST_FREEZE])
+    assert planned(tmp_path, scenarios=[Scenario.HAPROXY_STOP]).scenarios
+
+
+def test_a_machine_knows_its_own_addresses() -> None:
+    assert is_own(IPv4Address("127.0.0.1"))
+    assert not is_own(IPv4Address("192.0.2.1"))
+
+
+def test_health_is_judged_over_masters_that_the_filter_leaves_out(tmp_path: Path) -> None:
+    found = planned(tmp_path, filters="name=m1,m2")
+    assert found.session.hosts == ["m1", "m2"]
+    assert found.whole.hosts == ["m1", "m2", "m3"]
+
+
+class DrillOf:
+    """A drill in which so many cycles find the host that they would break."""
+
+    view = SimpleNamespace()
+
+    def __init__(self, targets: int) -> None:
+        self.drilled: list[Drilled] = []
+        self._targets = targets
+
+    def holder(self) -> str:
+        return "m3"
+
+    def due(self, *_: object) -> list[Fault]:
+        return [haproxy_stop()] if len(self.drilled) < self._targets else []
+
+    def strike(self, _: Fault) -> Drilled:
+        self.drilled.append(drilled(len(self.drilled) + 1))
+        return self.drilled[-1]
+
+
+def reported(failover: Failover, targets: int) -> DrillReport:
+    drill = cast(Drill, DrillOf(targets))
+    failover.drill = drill
+    failover.run(drill)
+    return failover.report
+
+
+def test_cycles_that_were_asked_for_and_not_drilled_are_not_right(tmp_path: Path) -> None:
+    asked = planned(tmp_path, scenarios=[Scenario.HAPROXY_STOP], cycles=10)
+    found = reported(asked, 3)
+    assert not found.ok
+    assert found.dropped == (
+        "3 of 10 cycles of haproxy-stop were drilled: no selected host is the one it breaks (the VIP is on m3); "
+        "select every master.",
+    )
+    assert reported(planned(tmp_path, scenarios=[Scenario.HAPROXY_STOP], cycles=3), 3).ok
+
+
+def test_what_all_cannot_do_is_a_mere_note(tmp_path: Path) -> None:
+    everything = planned(tmp_path, cycles=3)
+    everything.scenarios = [Scenario.HAPROXY_STOP, Scenario.ETCD_MEMBER_STOP]
+    found = reported(everything, 3)
+    assert found.ok
+    assert any(line.startswith("etcd-member-stop was left out") for line in found.skipped)
 
 
 def test_a_cluster_that_is_not_healthy_is_refused_unless_forced(tmp_path: Path) -> None:
