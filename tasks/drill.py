@@ -13,6 +13,7 @@ from kubenorn.drill.expectations import Limits, expectations, successor_of, the_
 from kubenorn.drill.live import LiveView
 from kubenorn.drill.measure import Measured, Seen, measure
 from kubenorn.drill.prediction import vrrp_of
+from kubenorn.drill.prober import ANSWER_SECONDS
 from kubenorn.drill.results import Drilled
 from kubenorn.drill.scenarios import (
     Fault,
@@ -162,12 +163,7 @@ class Drill:
         except KubenornError as error:
             if mending:  # it was measured, and could not be mended: its figures are not lost
                 broken = self._struck(fault, broken)
-                self._note(
-                    fault,
-                    at,
-                    self.board.seen(began, broken, mending, time.monotonic(), holders),
-                    [str(error)],
-                )
+                self._note(fault, at, self._seen(began, broken, mending, holders), [str(error)])
             raise
         broken = self._struck(fault, broken)
         wrong = self._await_health([master.name for master in self.cluster.masters])
@@ -175,9 +171,14 @@ class Drill:
             highest = max(self.cluster.masters, key=lambda master: master.vrrp_priority).name
             self._wait(lambda: self.board.glance().holders == (highest,), RETURN_SECONDS)
         self._calm()
-        return self._note(
-            fault, at, self.board.seen(began, broken, mending, time.monotonic(), holders), wrong
-        )
+        return self._note(fault, at, self._seen(began, broken, mending, holders), wrong)
+
+    def _seen(self, began: float, broken: float, mending: float, holders: Sequence[str]) -> Seen:
+        """Return everything seen up to now, once the probes that are under way have ended too."""
+        ended = time.monotonic()
+        # One that hangs fails only when its patience is over; without it the last second would always look well.
+        time.sleep(ANSWER_SECONDS + PAUSE_SECONDS)
+        return self.board.seen(began, broken, mending, ended, holders)
 
     def _struck(self, fault: Fault, begun: float) -> float:
         """Return when a fault struck; a hook does not tell, but the last good answer before the first failed one."""

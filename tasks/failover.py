@@ -146,7 +146,7 @@ class Failover:
     @contextmanager
     def prepared(self, interrupt: Interrupt, run_id: str) -> Iterator[Drill]:
         """Observe the hosts and probe the API while the block runs, with everything ready to break."""
-        board = Board(str(self.cluster.settings.vip))
+        board = Board(str(self.cluster.settings.vip), self.probe_seconds)
         masters = [master.name for master in self.cluster.masters]
         target = target_of(self.session, self.cluster, self.probe_seconds)
         with (

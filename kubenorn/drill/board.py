@@ -37,10 +37,11 @@ class Glance:
 
 
 class Board:
-    """Every event so far. Its methods may be called from any thread."""
+    """Every event so far; `interval` is that of the probes, in seconds. Its methods may be called from any thread."""
 
-    def __init__(self, vip: str) -> None:
+    def __init__(self, vip: str, interval: float) -> None:
         self._vip = vip
+        self._interval = interval
         self._lock = threading.Lock()
         self._clocks: dict[str, Clock] = {}
         self._holders: set[str] = set()
@@ -153,6 +154,7 @@ class Board:
                 probes=tuple(p for p in self._probes if began <= p.end and p.start <= ended),
                 watch=tuple(w for w in self._watch if began <= w.at <= ended),
                 leaders=tuple(c for c in self._leaders if began <= c.at <= ended),
+                interval=self._interval,
                 # Of two hosts each may be off, and the one the other way.
                 uncertainty=sum(sorted(clock.uncertainty for clock in self._clocks.values())[-2:]),
             )

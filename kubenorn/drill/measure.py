@@ -1,7 +1,8 @@
 """What one fault cost: phases, outage and holders, worked out from the events that were seen."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import inf
 
@@ -9,6 +10,8 @@ from kubenorn.drill.events import Answer, HolderChange, LeaderChange, Probe, Sai
 from kubenorn.drill.scenarios import Fault
 
 Interval = tuple[float, float]
+PATIENT_INTERVALS, PATIENCE_SECONDS = 4, 0.1
+"""What is jitter and no outage: an answer takes 5 to 15 ms, and 60 where all processors are busy."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Seen:
     probes: tuple[Probe, ...]
     watch: tuple[WatchChange, ...]
     leaders: tuple[LeaderChange, ...]
+    interval: float
+    """Seconds between the beginnings of two probes, as asked for."""
     uncertainty: float = 0.0
     """By how much the hosts' clocks may be off, in seconds."""
 
@@ -47,10 +52,14 @@ class Measured:
     vip_there: float | None
     api_back: float | None
     outage: float | None
-    """The longest time without a good answer; 0 when no probe failed, None when none was good any more."""
+    """The longest time without a good answer; 0 when no probe failed or waited, None when none was good any more."""
     probes: int
     failed: int
     draining: int
+    disturbed: float
+    """From the beginning of the first probe that failed to that of the last one: an API that answers now and then."""
+    probe_pause: float
+    """The longest time between the beginnings of two probes: far over the interval, the prober itself was held up."""
     connections_lost: int
     watch_back: float | None
     """When the watch connection was up again."""
@@ -65,6 +74,7 @@ class Measured:
     """Who had the VIP in the end."""
     leader_back: float | None
     leader_changes: tuple[LeaderChange, ...]
+    """Their `at` in milliseconds since the host was broken, too."""
     uncertainty: float
     """By how much times between hosts may be off, in milliseconds."""
     tenures: Mapping[str, tuple[Interval, ...]] = field(default_factory=dict)
@@ -80,7 +90,7 @@ def measure(fault: Fault, seen: Seen, identities: Mapping[str, str]) -> Measured
     there = min(taken, default=None)
     until = min(seen.mending, seen.ended)
     words = [s.at for s in seen.said if seen.broken <= s.at < until]
-    gaps = list(gaps_between(seen.probes, seen.broken, seen.ended))
+    gaps = list(gaps_between(seen.probes, seen.broken, seen.ended, seen.interval))
     gap = max(gaps, key=lambda each: each.seconds, default=None)
     first = next((each for each in gaps if each.start < seen.mending), None)
     lost = [w.at for w in seen.watch if not w.connected and w.at >= seen.broken]
@@ -90,6 +100,8 @@ def measure(fault: Fault, seen: Seen, identities: Mapping[str, str]) -> Measured
         c.at for c in new_leaders if c.component == fault.unit and identities.get(c.holder) != fault.host
     ]
     probes = [p for p in seen.probes if p.end >= seen.broken]
+    failed = [p.start for p in probes if p.answer is Answer.FAILED]
+    begun = sorted(p.start for p in seen.probes)
 
     def since(moment: float | None) -> float | None:
         return None if moment is None else (moment - seen.broken) * 1000
@@ -102,8 +114,10 @@ def measure(fault: Fault, seen: Seen, identities: Mapping[str, str]) -> Measured
         api_back=since(first.end) if first else None,
         outage=0.0 if gap is None else None if gap.end is None else (gap.end - gap.start) * 1000,
         probes=len(probes),
-        failed=sum(p.answer is Answer.FAILED for p in probes),
+        failed=len(failed),
         draining=sum(p.answer is Answer.DRAINING for p in probes),
+        disturbed=(max(failed) - min(failed)) * 1000 if failed else 0.0,
+        probe_pause=max((b - a for a, b in pairwise(begun)), default=0.0) * 1000,
         connections_lost=len(lost),
         watch_back=since(min(back, default=None)),
         overlap=_overlap(held, seen.began, seen.ended) * 1000,
@@ -114,7 +128,7 @@ def measure(fault: Fault, seen: Seen, identities: Mapping[str, str]) -> Measured
             (host for host, spans in held.items() if spans and spans[-1][1] >= seen.ended), None
         ),
         leader_back=since(min(moved, default=None)),
-        leader_changes=new_leaders,
+        leader_changes=tuple(replace(c, at=(c.at - seen.broken) * 1000) for c in new_leaders),
         uncertainty=seen.uncertainty * 1000,
         tenures={
             host: tuple(((a - seen.broken) * 1000, (b - seen.broken) * 1000) for a, b in spans)
@@ -140,7 +154,7 @@ def tenures(seen: Seen) -> dict[str, tuple[Interval, ...]]:
 
 @dataclass(frozen=True)
 class Gap:
-    """A time without a good answer in which a probe failed; `end` is None while it lasts."""
+    """A time without a good answer in which a probe failed or waited; `end` is None while it lasts."""
 
     start: float
     end: float | None
@@ -151,23 +165,42 @@ class Gap:
         return inf if self.end is None else self.end - self.start
 
 
-def gaps_between(probes: Sequence[Probe], broken: float, ended: float) -> Iterator[Gap]:
-    """Yield each time without a good answer from `broken` on, in order.
+def gaps_between(probes: Sequence[Probe], broken: float, ended: float, interval: float) -> Iterator[Gap]:
+    """Yield each time without a good answer from `broken` on, in order; `interval` is that of the probes.
 
     It counts from the last good answer, or from `broken` if that was later. A probe that a kube-apiserver answered
     while it drains was served, and is good here. Without a single good answer everything is one gap.
+
+    Good answers are never quite an interval apart. A time between two of them is a gap when a probe failed in it, or
+    when one waited in it for longer than PATIENT_INTERVALS, and than PATIENCE_SECONDS: the API may keep everybody
+    waiting for less than a probe's patience, and fail nobody. A prober that was held up itself, and began no probe
+    meanwhile, makes no gap.
     """
     good = sorted(p.end for p in probes if p.answer is not Answer.FAILED and p.end > broken)
-    bad = [p.start for p in probes if p.answer is Answer.FAILED and p.end >= broken]
+    # A probe that began before the host was broken, and failed since, belongs to the first time.
+    bad = sorted(max(p.start, broken) for p in probes if p.answer is Answer.FAILED and p.end >= broken)
+    patience = max(PATIENT_INTERVALS * interval, PATIENCE_SECONDS)
     if not good:
         yield Gap(broken, None)
         return
-    edges: list[float | None] = [broken, *good, None]
-    for start, end in pairwise(edges):
-        assert start is not None
-        # A probe that began before the host was broken, and failed since, belongs to the first time.
-        if any(start <= max(moment, broken) < (ended if end is None else end) for moment in bad):
+    for start, end in pairwise([broken, *good]):
+        if _any_within(bad, start, end) or (
+            end - start > patience and _waited(probes, start, end) > patience
+        ):
             yield Gap(start, end)
+    if _any_within(bad, good[-1], ended):
+        yield Gap(good[-1], None)
+
+
+def _any_within(moments: Sequence[float], start: float, end: float) -> bool:
+    """Whether one of the sorted moments is within start and end; the end does not count."""
+    index = bisect_left(moments, start)
+    return index < len(moments) and moments[index] < end
+
+
+def _waited(probes: Sequence[Probe], start: float, end: float) -> float:
+    """Return for how many seconds before `end` a probe had been waiting, since `start` at most."""
+    return end - max(start, min((p.start for p in probes if p.end >= end), default=end))
 
 
 def _steps(held: Mapping[str, Sequence[Interval]], start: float, end: float) -> Iterator[tuple[float, int]]:

@@ -154,7 +154,9 @@ def test_the_other_units_and_the_network(
         assert host != leader["host"]
         said = cluster.lab.run(host, f"journalctl -u {component} -o cat --since -10min").stdout
         assert "successfully acquired lease" in said, "the new leader's own words"
-    assert faults["apiserver-stop", "kube-apiserver"]["measured_ms"]["outage"] <= 200
+    stopped_api = faults["apiserver-stop", "kube-apiserver"]["measured_ms"]
+    assert stopped_api["outage"] <= 200
+    assert stopped_api["failed"] <= 3, "nobody notices it, but for connections that haproxy was just making"
 
 
 def etcd_status(lab: Lab) -> dict[str, dict[str, Any]]:

@@ -39,6 +39,7 @@ def seen(**changes: Any) -> Seen:
         "probes": probes(99.0, 103.0, 0.025, bad=(100.01, 100.09)),
         "watch": (WatchChange(100.02, False, "ended"), WatchChange(100.15, True)),
         "leaders": (),
+        "interval": 0.025,
         "uncertainty": 0.002,
     }
     return Seen(**(values | changes))

@@ -76,7 +76,7 @@ def test_the_quickest_answer_tells_the_clock() -> None:
 
 
 def test_the_board_brings_events_to_this_machines_clock() -> None:
-    board = Board(VIP)
+    board = Board(VIP, 0.025)
     board.host_line("m1", ADDED)  # before its clock is known
     board.set_clock("m1", Clock(offset=-MOMENT + 50, uncertainty=0.001))
     board.host_line("m1", ADDED)
@@ -93,7 +93,7 @@ def test_the_board_brings_events_to_this_machines_clock() -> None:
 
 
 def test_a_look_at_a_host_corrects_what_no_event_told() -> None:
-    board = Board(VIP)
+    board = Board(VIP, 0.025)
     board.found("m1", holds=True, asked=0)
     board.found("m1", holds=True, asked=0)
     board.found("m2", holds=False, asked=0)
@@ -105,7 +105,7 @@ def test_a_look_at_a_host_corrects_what_no_event_told() -> None:
 
 
 def test_good_answers_count_since_the_last_failed_one() -> None:
-    board = Board(VIP)
+    board = Board(VIP, 0.025)
     for number, answer in enumerate((Answer.OK, Answer.FAILED, Answer.OK, Answer.DRAINING)):
         board.add(Probe(number, number + 0.5, answer))
     assert board.good_since(0) == 2

@@ -76,7 +76,7 @@ def test_a_draining_answer_is_an_answer() -> None:
         Probe(100.4, 100.5, Answer.FAILED),
         Probe(100.6, 100.7, Answer.OK),
     )
-    assert list(gaps_between(found, 100.0, 101.0)) == [Gap(100.3, 100.7)]
+    assert list(gaps_between(found, 100.0, 101.0, 0.2)) == [Gap(100.3, 100.7)]
 
 
 def test_without_any_answer_the_api_is_gone_though_no_probe_failed() -> None:
@@ -91,6 +91,57 @@ def test_the_phases_are_those_of_the_fault_though_a_later_gap_is_longer() -> Non
     assert found.outage == pytest.approx(325, abs=26)
 
 
+def stalled(begun: tuple[float, ...], answered: float) -> tuple[Probe, ...]:
+    """Good answers every 25 ms until 100.0 and from `answered` on; the probes `begun` wait until then."""
+    waiting = tuple(Probe(start, answered, Answer.OK) for start in begun)
+    return (*probes(99, 100, 0.025), *waiting, *probes(answered, 103, 0.025))
+
+
+def test_an_api_that_keeps_everybody_waiting_is_out_though_no_probe_fails() -> None:
+    found = measure(haproxy_stop(), seen(probes=stalled((100.01, 100.035, 100.06), 100.7)), {})
+    assert found.failed == 0
+    assert found.outage == pytest.approx(700)
+    assert found.api_back == pytest.approx(700)
+    assert found.disturbed == 0
+
+
+def test_jitter_is_no_outage() -> None:
+    assert measure(haproxy_stop(), seen(probes=stalled((100.01, 100.035), 100.09)), {}).outage == 0
+
+
+def test_a_prober_that_is_held_up_is_no_outage_but_told() -> None:
+    found = measure(haproxy_stop(), seen(probes=stalled((), 100.7)), {})
+    assert found.outage == 0
+    assert found.probe_pause == pytest.approx(725)
+    assert measure(haproxy_stop(), seen(), {}).probe_pause == pytest.approx(25)
+
+
+def test_probes_are_waited_for_as_long_as_slow_ones_are_expected() -> None:
+    """With a probe a second, answers a second apart are what they should be."""
+    slow = seen(probes=probes(99, 103, 1.0), interval=1.0)
+    assert measure(haproxy_stop(), slow, {}).outage == 0
+
+
+def test_a_probe_that_hangs_at_the_end_is_an_outage() -> None:
+    """It began before the end and failed after it."""
+    hanging = Probe(102.9, 103.9, Answer.FAILED)
+    found = measure(haproxy_stop(), seen(probes=(*probes(99, 102.9, 0.025), hanging)), {})
+    assert (found.failed, found.outage) == (1, None)
+
+
+def test_failures_here_and_there_have_a_length_though_no_outage_is_long() -> None:
+    failures = tuple(Probe(at, at + 0.001, Answer.FAILED) for at in (100.2, 101.0, 101.9))
+    found = measure(haproxy_stop(), seen(probes=(*probes(99, 103, 0.025), *failures)), {})
+    assert found.disturbed == pytest.approx(1700)
+    assert found.outage == pytest.approx(25)
+
+
+def test_leaders_change_in_milliseconds_since_the_fault() -> None:
+    leaders = (LeaderChange(102.0, "kube-scheduler", "m2_c"),)
+    (change,) = measure(haproxy_stop(), seen(leaders=leaders), {}).leader_changes
+    assert (change.at, change.holder) == (pytest.approx(2000), "m2_c")
+
+
 @given(st.lists(st.tuples(st.floats(0, 10), st.floats(0.001, 1), st.booleans()), min_size=1, max_size=40))
 def test_no_answer_falls_into_a_gap_and_every_failed_probe_does(
     samples: list[tuple[float, float, bool]],
@@ -99,7 +150,7 @@ def test_no_answer_falls_into_a_gap_and_every_failed_probe_does(
         Probe(start, start + took, Answer.OK if good else Answer.FAILED) for start, took, good in samples
     ]
     good = sorted(p.end for p in found if p.answer is Answer.OK)
-    gaps = list(gaps_between(found, 0.0, 20.0))
+    gaps = list(gaps_between(found, 0.0, 20.0, 0.025))
     for gap in gaps:
         end = 20.0 if gap.end is None else gap.end
         assert not any(gap.start < moment < end for moment in good)
