@@ -3,16 +3,16 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from kubenorn.cluster import Cluster
+from kubenorn.cluster import Cluster, Master
 from kubenorn.drill.board import Board
 from kubenorn.drill.events import VrrpState
-from kubenorn.drill.expectations import Limits, expectations, successor_of, the_holder
+from kubenorn.drill.expectations import Course, Limits, expectations, successor_of, the_holder
 from kubenorn.drill.live import LiveView
 from kubenorn.drill.measure import Measured, Seen, measure
-from kubenorn.drill.prediction import vrrp_of
+from kubenorn.drill.prediction import DEAD_ADVERTS, recovery_seconds, vrrp_of
 from kubenorn.drill.prober import ANSWER_SECONDS
 from kubenorn.drill.results import Drilled
 from kubenorn.drill.scenarios import (
@@ -89,7 +89,14 @@ class Drill:
             leaders=self._leaders(),
             etcd_leader=self._etcd_leader(),
         )
-        return [fault for fault in found if fault.host in targets]
+        return [
+            replace(fault, predicted_seconds=recovery_seconds(self.cluster, fault, self._heir(fault)))
+            for fault in found
+            if fault.host in targets
+        ]
+
+    def _heir(self, fault: Fault) -> Master | None:
+        return successor_of(self.cluster, fault.host)
 
     def holder(self) -> str:
         """Return who has the VIP. Raises HostsWrongError when that is nobody, or more than one."""
@@ -153,25 +160,29 @@ class Drill:
         self.observers.synchronise()
         began, holders = time.monotonic(), self.board.glance().holders
         self._calm()
-        broken, mending = 0.0, 0.0
+        broken, mending, recovered, stopped = 0.0, 0.0, False, True
         try:
             with self.breaker.broken(fault) as broken:
-                self._recovery(fault, broken)
+                recovered = self._recovery(fault, broken)
                 self._calm()
+                stopped = not fault.stops_unit or self._state(fault) != "active"
                 self.view.doing = "mending"
                 mending = time.monotonic()
         except KubenornError as error:
             if mending:  # it was measured, and could not be mended: its figures are not lost
                 broken = self._struck(fault, broken)
-                self._note(fault, at, self._seen(began, broken, mending, holders), [str(error)])
+                course = Course(stopped, recovered, [str(error)])
+                self._note(fault, at, self._seen(began, broken, mending, holders), course)
             raise
         broken = self._struck(fault, broken)
         wrong = self._await_health([master.name for master in self.cluster.masters])
         if self.cluster.settings.vrrp.preempt:
             highest = max(self.cluster.masters, key=lambda master: master.vrrp_priority).name
-            self._wait(lambda: self.board.glance().holders == (highest,), RETURN_SECONDS)
+            patience = RETURN_SECONDS + DEAD_ADVERTS * self.cluster.settings.vrrp.advert_interval
+            self._wait(lambda: self.board.glance().holders == (highest,), patience)
         self._calm()
-        return self._note(fault, at, self._seen(began, broken, mending, holders), wrong)
+        course = Course(stopped, recovered, wrong)
+        return self._note(fault, at, self._seen(began, broken, mending, holders), course)
 
     def _seen(self, began: float, broken: float, mending: float, holders: Sequence[str]) -> Seen:
         """Return everything seen up to now, once the probes that are under way have ended too."""
@@ -184,14 +195,14 @@ class Drill:
         """Return when a fault struck; a hook does not tell, but the last good answer before the first failed one."""
         return (fault.traits.hooks and self.board.last_good_before_failure(begun)) or begun
 
-    def _note(self, fault: Fault, at: datetime, seen: Seen, wrong: list[str]) -> Drilled:
+    def _note(self, fault: Fault, at: datetime, seen: Seen, course: Course) -> Drilled:
         """Measure what was seen, hold it against what is expected, and keep both."""
         measured = measure(fault, seen, self._host_by_identity())
         drilled = Drilled(
             number=len(self.drilled) + 1,
             at=at,
             measured=measured,
-            expectations=tuple(expectations(self.cluster, measured, self.limits, wrong)),
+            expectations=tuple(expectations(self.cluster, measured, self.limits, course)),
             predicted=self._predicted(measured),
             samples=tuple(
                 ((p.start - seen.broken) * 1000, (p.end - seen.broken) * 1000, p.answer.value)
@@ -202,20 +213,20 @@ class Drill:
         return drilled
 
     def _predicted(self, measured: Measured) -> float | None:
-        heir = successor_of(self.cluster, measured.fault.host)
+        heir = self._heir(measured.fault)
         if not measured.fault.traits.moves_vip or heir is None:
             return None
         return vrrp_of(self.cluster, heir).seconds(measured.fault.scenario) * 1000
 
-    def _recovery(self, fault: Fault, broken: float) -> None:
-        """Wait until the cluster has recovered from a fault, or long enough."""
-        self.view.doing = "waiting for the cluster to recover"
-        leader = self.board.glance().leaders.get(fault.unit)
-
+    def _recovery(self, fault: Fault, broken: float) -> bool:
+        """Wait until the cluster has recovered from a fault, or long enough; return whether it has."""
         if fault.scenario is Scenario.STEADY:
             self.view.doing = "watching that the VIP holds still"
             self._rest(self.steady_seconds)
-            return
+            return True
+        self.view.doing = "waiting for the cluster to recover"
+        leader = self.board.glance().leaders.get(fault.unit)
+        elected = broken + max(ETCD_SECONDS, fault.predicted_seconds)
 
         def recovered() -> bool:
             glance = self.board.glance()
@@ -226,15 +237,15 @@ class Drill:
             if fault.scenario is Scenario.LEADER_STOP:
                 return glance.leaders.get(fault.unit) != leader
             if fault.scenario is Scenario.ETCD_MEMBER_STOP:
-                return time.monotonic() > broken + ETCD_SECONDS
-            return self._is_stopped(fault)
+                return time.monotonic() > elected
+            # A kube-apiserver takes half a minute to stop.
+            return self._state(fault) in {"inactive", "failed"}
 
-        self._wait(recovered, fault.traits.recovery_seconds)
+        return self._wait(recovered, fault.recovery_seconds)
 
-    def _is_stopped(self, fault: Fault) -> bool:
-        """Whether the unit is down: a kube-apiserver takes half a minute to stop."""
-        asked = f"systemctl is-active {fault.unit}"
-        return self.observers[fault.host].run(asked).said in {"inactive", "failed"}
+    def _state(self, fault: Fault) -> str:
+        """Return what systemd says of the fault's unit; `deactivating` while it takes its time to stop."""
+        return self.observers[fault.host].run(f"systemctl is-active {fault.unit}").said
 
     def _await_health(self, hosts: Sequence[str]) -> list[str]:
         """Wait until hosts are ready; return what still keeps them from it in the end."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from kubenorn.cluster import Cluster, Master
 from kubenorn.drill.measure import Measured
 from kubenorn.drill.prediction import leader_seconds
-from kubenorn.drill.scenarios import Scenario
+from kubenorn.drill.scenarios import Fault, Scenario
 from kubenorn.errors import HostsWrongError
 
 ADVERTS_UNTIL_ONE = 3
@@ -33,6 +33,18 @@ class Expectation:
     seen: str
 
 
+@dataclass(frozen=True)
+class Course:
+    """How a fault went, beside what was measured."""
+
+    stopped: bool
+    """Whether its unit stood still, where it is one that stops a unit."""
+    recovered: bool
+    """Whether the cluster recovered while it lasted."""
+    wrong: list[str]
+    """What was still wrong in the end, host by host."""
+
+
 def the_holder(holders: Sequence[str], vip: object) -> str:
     """Return who has the VIP. Raises HostsWrongError when that is nobody, or more than one host."""
     if len(holders) == 1:
@@ -51,10 +63,11 @@ def successor_of(cluster: Cluster, host: str) -> Master | None:
 
 
 def expectations(
-    cluster: Cluster, measured: Measured, limits: Limits, healthy: list[str]
+    cluster: Cluster, measured: Measured, limits: Limits, course: Course
 ) -> Iterator[Expectation]:
-    """Yield what was expected of one fault; `healthy` is what was still wrong at its end, host by host."""
+    """Yield what was expected of one fault, and whether it was so."""
     traits = measured.fault.traits
+    yield from _course(measured.fault, course)
     yield _outage(measured, limits)
     if traits.moves_vip:
         yield from _vip(cluster, measured, limits)
@@ -65,7 +78,19 @@ def expectations(
         )
     if measured.fault.scenario is Scenario.LEADER_STOP:
         yield _leader(cluster, measured)
-    yield Expectation("all well again", not healthy, "; ".join(healthy) or "every component is ready")
+    yield Expectation(
+        "all well again", not course.wrong, "; ".join(course.wrong) or "every component is ready"
+    )
+
+
+def _course(fault: Fault, course: Course) -> Iterator[Expectation]:
+    """Judge that the fault was one, without which the rest says nothing, and that the cluster got over it."""
+    if fault.stops_unit:
+        seen = "it stood still" if course.stopped else f"it ran on after `{fault.breaking}`"
+        yield Expectation(f"{fault.unit} stopped", course.stopped, seen)
+    if fault.scenario is not Scenario.STEADY:
+        seen = "it did" if course.recovered else "it did not before it was mended"
+        yield Expectation(f"recovered within {fault.recovery_seconds:.0f} s", course.recovered, seen)
 
 
 def _outage(measured: Measured, limits: Limits) -> Expectation:

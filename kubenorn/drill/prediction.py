@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from kubenorn.cluster import Cluster, Master
-from kubenorn.drill.scenarios import Scenario
+from kubenorn.drill.scenarios import Fault, Scenario
 
 PRIORITIES = 256
 DEAD_ADVERTS = 3
@@ -12,8 +12,13 @@ LEASE_SECONDS, RETRY_SECONDS = 15.0, 2.0
 """Defaults of --leader-elect-lease-duration and --leader-elect-retry-period."""
 INTERVALS = (0.1, 0.2, 1.0, 3.0)
 """Values of vrrp.advert_interval to compare with, in seconds: the guides' are 1 and 3."""
+QUICK = 0.2
+"""What version 3 is for: the default of vrrp.advert_interval, in seconds."""
+ELECTION_ROUNDS = 2
+"""An etcd member waits up to so many election timeouts until it wants to lead (raft, section 5.2)."""
 JITTER = 1.2
 ISOLATING = frozenset({Scenario.HOST_FREEZE, Scenario.POWER_OFF, Scenario.NETWORK_CUT})
+LOSING_ETCD = frozenset({Scenario.HOST_FREEZE, Scenario.POWER_OFF, Scenario.ETCD_MEMBER_STOP})
 RELEASING = frozenset({Scenario.HAPROXY_STOP, Scenario.HAPROXY_KILL, Scenario.KEEPALIVED_STOP})
 
 
@@ -25,6 +30,8 @@ class Vrrp:
     advert_interval: float
     priority: int
     """The successor's."""
+    password: bool = False
+    """Whether there is one: version 3 knows none."""
 
     @property
     def skew(self) -> float:
@@ -57,7 +64,9 @@ class WhatIf:
 def vrrp_of(cluster: Cluster, successor: Master) -> Vrrp:
     """Return what decides when `successor` takes the VIP."""
     settings = cluster.settings.vrrp
-    return Vrrp(settings.version, settings.advert_interval, successor.vrrp_priority)
+    return Vrrp(
+        settings.version, settings.advert_interval, successor.vrrp_priority, settings.password is not None
+    )
 
 
 def leader_seconds(cluster: Cluster, component: str) -> float:
@@ -78,17 +87,39 @@ def leader_seconds(cluster: Cluster, component: str) -> float:
     return lease + of("leader-elect-retry-period", RETRY_SECONDS) * (1 + JITTER)
 
 
+def election_seconds(cluster: Cluster) -> float:
+    """Return how long etcd on the masters has no leader once that is lost, at most unless votes are split.
+
+    0 when etcd is elsewhere.
+    """
+    settings = cluster.settings.etcd
+    return ELECTION_ROUNDS * settings.election_timeout if settings.mode == "managed" else 0.0
+
+
+def recovery_seconds(cluster: Cluster, fault: Fault, successor: Master | None) -> float:
+    """Return how long a cluster needs to recover from a fault, by its settings; `successor` takes the VIP."""
+    if fault.scenario is Scenario.LEADER_STOP:
+        return leader_seconds(cluster, fault.unit)
+    moved = vrrp_of(cluster, successor).seconds(fault.scenario) if successor else 0.0
+    elects = fault.scenario in LOSING_ETCD
+    # The API answers once the VIP is there and etcd has a leader; both go on at once.
+    return max(moved, election_seconds(cluster) if elects else 0.0)
+
+
 def what_ifs(vrrp: Vrrp, scenario: Scenario) -> list[WhatIf]:
-    """Return what the interval of adverts and the priority cost in a scenario, and what other values would."""
+    """Return what interval of adverts, version and priority cost in a scenario, where other values cost another."""
+    # Version 2 counts whole seconds alone (RFC 3768).
+    intervals = [i for i in INTERVALS if i != vrrp.advert_interval and (vrrp.version == 3 or i == int(i))]
+    others = {f"{i:g} s": replace(vrrp, advert_interval=i) for i in intervals}
+    offered = [("vrrp.advert_interval", f"{vrrp.advert_interval:g} s", others)]
+    if vrrp.version == 2 and not vrrp.password:
+        third = replace(vrrp, version=3, advert_interval=QUICK)
+        offered.append(("vrrp.version", "2", {f"3 with vrrp.advert_interval {QUICK:g} s": third}))
+    others = {str(p): replace(vrrp, priority=p) for p in (100, 254) if p != vrrp.priority}
+    offered.append(("the successor's vrrp_priority", str(vrrp.priority), others))
     now = vrrp.seconds(scenario) * 1000
-    found = []
-    if vrrp.version == 3:
-        intervals = [each for each in INTERVALS if each != vrrp.advert_interval]
-        others = {f"{i:g} s": replace(vrrp, advert_interval=i).seconds(scenario) * 1000 for i in intervals}
-        found.append(WhatIf("vrrp.advert_interval", f"{vrrp.advert_interval:g} s", now, others))
-    else:
-        third = Vrrp(3, vrrp.advert_interval, vrrp.priority).seconds(scenario) * 1000
-        found.append(WhatIf("vrrp.version", "2", now, {"3": third}))
-    priorities = [each for each in (100, 254) if each != vrrp.priority]
-    others = {str(p): replace(vrrp, priority=p).seconds(scenario) * 1000 for p in priorities}
-    return [*found, WhatIf("the successor's vrrp_priority", str(vrrp.priority), now, others)]
+    found = [
+        WhatIf(setting, value, now, {name: other.seconds(scenario) * 1000 for name, other in each.items()})
+        for setting, value, each in offered
+    ]
+    return [each for each in found if any(cost != now for cost in each.others.values())]

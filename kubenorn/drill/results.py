@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf, isinf
 from statistics import median
 
 from kubenorn.drill.expectations import Expectation, Limits
 from kubenorn.drill.measure import Measured
-from kubenorn.drill.prediction import Vrrp, WhatIf, what_ifs
-from kubenorn.drill.scenarios import Scenario
+from kubenorn.drill.prediction import LOSING_ETCD, Vrrp, WhatIf, what_ifs
+from kubenorn.drill.scenarios import TRAITS, Scenario
 
 PHASES = {
     "noticed": "until keepalived noticed",
@@ -22,7 +23,15 @@ GOVERNED_BY = {
     "taken": "VRRP's skew: vrrp.advert_interval and the successor's vrrp_priority",
     "answered": "gratuitous ARP (garp_master_delay), and connections that began before it",
 }
-GOVERNED_WHEN_ISOLATED = "three missed adverts: vrrp.advert_interval"
+GOVERNED_WHEN_ISOLATED = {
+    "noticed": "three missed adverts: vrrp.advert_interval",
+    "taken": "three missed adverts: vrrp.advert_interval",
+}
+ANSWERED_WITHOUT_HOST = (
+    "gratuitous ARP (garp_master_delay); or, where the lost host led etcd, etcd's election: etcd.election_timeout, "
+    "see docs/decisions/009"
+)
+"""What governs the last phase when a host is lost with its etcd."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class Summary:
     cycles: int
     outage_median: float | None
     outage_longest: float | None
+    """None for both: endless."""
     failed: int
     probes: int
     overlap_longest: float
@@ -115,29 +125,38 @@ def summaries(report: DrillReport, vrrp: Vrrp) -> list[Summary]:
 
 
 def _summary(scenario: Scenario, drilled: Sequence[Drilled], vrrp: Vrrp) -> Summary:
-    outages = [d.measured.outage for d in drilled]
-    known = [each for each in outages if each is not None]
+    outages = [inf if d.measured.outage is None else d.measured.outage for d in drilled]
     medians = {name: _median([d.phases[name] for d in drilled]) for name in PHASES}
     moved = any(d.measured.successor for d in drilled)
     dominant = max(PHASES, key=lambda name: medians[name] or 0.0) if moved else ""
     isolates = drilled[0].measured.fault.traits.isolates
-    governed = GOVERNED_BY.get(dominant, "")
-    if isolates and dominant in {"noticed", "taken"}:
-        governed = GOVERNED_WHEN_ISOLATED
+    by_vrrp = dominant == "taken" or (isolates and dominant in GOVERNED_WHEN_ISOLATED)
     return Summary(
         scenario,
         len(drilled),
-        median(known) if len(known) == len(outages) else None,
-        max(known) if len(known) == len(outages) else None,
+        _unless_endless(median(outages)),
+        _unless_endless(max(outages)),
         sum(d.measured.failed for d in drilled),
         sum(d.measured.probes for d in drilled),
         max(d.measured.overlap_mended if isolates else d.measured.overlap for d in drilled),
         _median([d.predicted for d in drilled]),
         dominant,
         medians.get(dominant) or 0.0,
-        governed,
-        tuple(what_ifs(vrrp, scenario)) if moved else (),
+        _governed_by(scenario, dominant),
+        tuple(what_ifs(vrrp, scenario)) if by_vrrp else (),
     )
+
+
+def _governed_by(scenario: Scenario, phase: str) -> str:
+    """Return what decides how long a phase takes in a scenario; empty for no phase."""
+    if phase == "answered" and scenario in LOSING_ETCD:
+        return ANSWERED_WITHOUT_HOST
+    isolated = GOVERNED_WHEN_ISOLATED if TRAITS[scenario].isolates else {}
+    return isolated.get(phase) or GOVERNED_BY.get(phase, "")
+
+
+def _unless_endless(outage: float) -> float | None:
+    return None if isinf(outage) else outage
 
 
 def _median(values: Sequence[float | None]) -> float | None:

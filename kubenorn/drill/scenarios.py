@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import dataclass
 from enum import StrEnum
+from math import ceil
 
 from kubenorn.cluster import Cluster
 from kubenorn.components import LEADER_ELECTED
@@ -52,7 +53,7 @@ class Traits:
     hooks: tuple[Hook, Hook] | None = None
     """What breaks and what mends the host, where that takes more than a command on it."""
     recovery_seconds: float = 30.0
-    """How long the cluster may take to recover before the drill gives up and mends the host."""
+    """How long the cluster may take to recover, whatever its settings say."""
 
 
 TRAITS = {
@@ -81,10 +82,13 @@ TRAITS = {
     ),
 }
 
+RECOVERY_MARGIN_SECONDS = 10.0
+"""How much longer than its settings say a cluster may take to recover."""
 DEAD_MAN_MARGIN_SECONDS = 30
 """How long after the drill should have mended a host the host mends itself."""
 CUT_TABLE = "kubenorn_drill"
 """The nftables table (and the comment of iptables rules) of a network cut."""
+STOP = "systemctl stop "
 VRRP_PROTOCOL = 112
 """IANA's protocol number; nft and iptables know it without /etc/protocols."""
 
@@ -101,6 +105,8 @@ class Fault:
     mending: str = ""
     unit: str = ""
     """The unit that is to be active again afterwards."""
+    predicted_seconds: float = 0.0
+    """How long the cluster needs to recover, by its settings; see kubenorn/drill/prediction.py."""
 
     @property
     def traits(self) -> Traits:
@@ -108,9 +114,19 @@ class Fault:
         return TRAITS[self.scenario]
 
     @property
+    def stops_unit(self) -> bool:
+        """Whether its unit is to stand still until it is mended."""
+        return self.breaking.startswith(STOP)
+
+    @property
+    def recovery_seconds(self) -> float:
+        """How long the cluster may take to recover before the drill gives up and mends the host."""
+        return max(self.traits.recovery_seconds, self.predicted_seconds + RECOVERY_MARGIN_SECONDS)
+
+    @property
     def dead_man_seconds(self) -> int:
         """After how many seconds the host mends itself, should nobody else do so."""
-        return round(self.traits.recovery_seconds) + DEAD_MAN_MARGIN_SECONDS
+        return ceil(self.recovery_seconds) + DEAD_MAN_MARGIN_SECONDS
 
     def __str__(self) -> str:
         which = f" ({self.what})" if self.scenario is Scenario.LEADER_STOP else ""
@@ -120,7 +136,7 @@ class Fault:
 def unit_fault(scenario: Scenario, host: str, unit: str) -> Fault:
     """Return the fault of a unit that is stopped (killed in `haproxy-kill`)."""
     service = f"{unit}.service"
-    breaking = f"systemctl stop {service}"
+    breaking = f"{STOP}{service}"
     if scenario is Scenario.HAPROXY_KILL:
         breaking = f"systemctl kill --kill-who=all --signal=SIGKILL {service}"
     return Fault(scenario, host, unit, breaking, f"systemctl start {service}", unit)
@@ -147,13 +163,23 @@ def _cut(ports: tuple[int, int]) -> str:
 
 
 def _mend_cut(ports: tuple[int, int]) -> str:
-    """Return a line of shell that lifts the cut, as often as it is run, and that fails unless the cut is gone."""
-    nft = f"nft delete table inet {CUT_TABLE} 2>/dev/null; ! nft list table inet {CUT_TABLE} >/dev/null 2>&1"
-    iptables = "; ".join(
+    """Return a line of shell that lifts the cut, as often as it is run.
+
+    It succeeds only when the host lists what it filters, and the cut is not among that.
+    """
+    delete = f"nft delete table inet {CUT_TABLE} 2>/dev/null"
+    nft = f"{delete}; {_listed_without_cut('nft list tables')}"
+    delete = "; ".join(
         f"while iptables -w -C {rule} 2>/dev/null; do iptables -w -D {rule} || exit 1; done"
         for rule in _rules(ports)
     )
+    iptables = f"{delete}; {_listed_without_cut('iptables -w -S')}"
     return f"if command -v nft >/dev/null; then {nft}; else {iptables}; fi"
+
+
+def _listed_without_cut(listing: str) -> str:
+    """Return shell that fails when the command fails, or names the cut."""
+    return f"""left=$({listing}) || exit 1; case "$left" in *{CUT_TABLE}*) exit 1 ;; esac"""
 
 
 def _rules(ports: tuple[int, int]) -> list[str]:

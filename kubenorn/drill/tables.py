@@ -58,6 +58,11 @@ def _milliseconds(value: float | None) -> Text:
     return Text("–", "dim") if value is None else Text(f"{value:.0f}")
 
 
+def _outage(value: float | None) -> Text:
+    """Return an outage as it is shown: without a value it did not end."""
+    return Text("∞", "bold red") if value is None else _milliseconds(value)
+
+
 def _phases(report: DrillReport) -> Table:
     table = plain_table(f"Failover of {report.cluster}: milliseconds since the fault")
     table.add_column("")
@@ -73,10 +78,15 @@ def _phases(report: DrillReport) -> Table:
             table.add_row("", Text(scenario.value, "bold"))
         mark = Text(f"✓ {drilled.number}", "green") if drilled.ok else Text(f"✗ {drilled.number}", "bold red")
         host = f"{m.fault.host} → {m.successor}" if m.successor else m.fault.host
-        outage = _milliseconds(m.outage) if m.outage is not None else Text("∞", "bold red")
         times = map(_milliseconds, (m.noticed, m.vip_gone, m.vip_there, m.api_back))
         table.add_row(
-            mark, host, *times, outage, str(m.failed), str(m.connections_lost), _milliseconds(m.overlap)
+            mark,
+            host,
+            *times,
+            _outage(m.outage),
+            str(m.failed),
+            str(m.connections_lost),
+            _milliseconds(m.overlap),
         )
     table.caption = Text(
         "Failed: probes without an answer. Lost: watch connections. Two: the VIP on two hosts at once, in ms."
@@ -96,8 +106,8 @@ def _summary(found: Sequence[Summary]) -> Table:
         table.add_row(
             each.scenario.value,
             str(each.cycles),
-            _milliseconds(each.outage_median),
-            _milliseconds(each.outage_longest),
+            _outage(each.outage_median),
+            _outage(each.outage_longest),
             _milliseconds(each.predicted),
             f"{each.failed}/{each.probes}",
             _milliseconds(each.overlap_longest),

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -12,7 +13,9 @@ from kubenorn.drill.page import timeline
 from kubenorn.drill.prediction import Vrrp
 from kubenorn.drill.report import drill_html, drill_json, drill_junit
 from kubenorn.drill.results import Drilled, DrillReport, summaries
+from kubenorn.drill.scenarios import Scenario, faults
 from kubenorn.drill.tables import drill_tables, one_line, preview
+from tests.unit.builders import a_cluster
 from tests.unit.drill_builders import STARTED, drilled, haproxy_stop, probes
 
 
@@ -55,12 +58,36 @@ def test_the_summary_names_the_phase_that_dominates() -> None:
     assert summary.predicted == 12.5
 
 
+def a_loss(scenario: Scenario, **moments: float | None) -> Drilled:
+    whole = drilled()
+    fault = faults(scenario, a_cluster(), holder="m1", leaders={}, etcd_leader=None)[0]
+    return replace(whole, measured=replace(whole.measured, fault=fault, **moments))  # type: ignore[arg-type]
+
+
+def test_vrrp_is_priced_only_where_it_decides() -> None:
+    vrrp = Vrrp(3, 0.2, 240)
+    (by_others,) = summaries(report(a_loss(Scenario.POWER_OFF, vip_there=100.0, api_back=900.0)), vrrp)
+    assert by_others.dominant == "answered"
+    assert "etcd.election_timeout" in by_others.governed_by
+    assert by_others.what_ifs == ()
+    (by_vrrp,) = summaries(report(a_loss(Scenario.POWER_OFF, vip_there=800.0, api_back=900.0)), vrrp)
+    assert (by_vrrp.dominant, by_vrrp.governed_by) == ("taken", "three missed adverts: vrrp.advert_interval")
+    assert by_vrrp.what_ifs
+    (cut,) = summaries(report(a_loss(Scenario.NETWORK_CUT, vip_there=100.0, api_back=900.0)), vrrp)
+    assert "etcd" not in cut.governed_by, "a cut leaves etcd alone"
+
+
 def test_an_api_that_never_came_back_has_no_median() -> None:
     lost = drilled(2, ok=False, probes=probes(99, 103, 0.025, bad=(100.01, 200)))
     (summary,) = summaries(report(drilled(1), lost), Vrrp(3, 0.2, 240))
     assert summary.outage_median is None
     text = printed(drill_tables(report(drilled(1), lost), [summary]), 100)
-    assert "∞" in text
+    assert re.search(r"haproxy-stop +2 +∞ +∞ ", text)
+    page = drill_html(report(drilled(1), lost), [summary])
+    assert page.count("<td>∞</td>") == 3
+    (most,) = summaries(report(drilled(1), drilled(2), lost), Vrrp(3, 0.2, 240))
+    assert most.outage_median == pytest.approx(100)
+    assert most.outage_longest is None
     assert "the API did not come back" in str(one_line(lost))
 
 
