@@ -1,11 +1,13 @@
 """What one command said on many hosts: equal outputs together, safe to show on a terminal."""
 
+import json
 import re
 import shlex
 import threading
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +19,7 @@ from kubenorn.errors import (
     InputWrongError,
     InterruptedByOperatorError,
 )
+from kubenorn.files import write_atomically
 
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -149,3 +152,13 @@ def output_report(
     """Return the command and, by host, what it left behind or the problem, ready for JSON; times in seconds."""
     hosts = {host: asdict(output) for host, output in outputs.items()}
     return {"command": command, "hosts": {**hosts, **{host: {"problem": p} for host, p in problems.items()}}}
+
+
+def write_output(path: Path | None, report: Mapping[str, Any]) -> None:
+    """Write the report, readable for its owner alone; nothing without a path.
+
+    Other reports are for everyone, but what a command says as root may be a secret. Raises InputWrongError with the
+    system's reason when it cannot be written.
+    """
+    if path is not None:
+        write_atomically(path, f"{json.dumps(report, indent=2, ensure_ascii=False)}\n".encode(), mode=0o600)

@@ -12,6 +12,7 @@ from kubenorn.command_output import (
     print_groups,
     summary,
     without_text,
+    write_output,
 )
 from kubenorn.console import console, errors
 from kubenorn.duration import parse_duration
@@ -29,7 +30,6 @@ from kubenorn.options import (
     ask_passwords,
     run_runbook,
 )
-from kubenorn.report import write_json
 from tasks.fleet_run import sentence
 from tasks.run_adhoc import run_everywhere
 from tasks.session import open_session
@@ -93,7 +93,7 @@ def run(
     for host, problem in problems.items():
         errors.print(f"{host}: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
     console.print(summary(outputs, failures), style="bold", markup=False)
-    write_json(json_file, output_report(command, outputs, problems))
+    write_output(json_file, output_report(command, outputs, problems))
     raise typer.Exit(exit_code(outputs, failures))
 
 

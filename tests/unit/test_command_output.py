@@ -1,7 +1,9 @@
 """One command's outputs from many hosts: grouped, counted, and harmless on a terminal."""
 
+import json
 import threading
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,6 +21,7 @@ from kubenorn.command_output import (
     readable_lines,
     summary,
     without_text,
+    write_output,
 )
 from kubenorn.errors import (
     HostsUnreachableError,
@@ -177,3 +180,12 @@ def test_report() -> None:
             "m2": {"problem": "no."},
         },
     }
+
+
+def test_what_a_command_said_is_written_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.touch(mode=0o644)
+    write_output(path, output_report("cat key", {"m1": output(stdout="sëcret")}, {}))
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert json.loads(path.read_text())["hosts"]["m1"]["stdout"] == "sëcret"
+    write_output(None, {})
