@@ -88,8 +88,9 @@ def failover(
 
     python runbooks/failover.py --filter role=master --scenario all --html drill.html --slo 1s
 
-    [bold]Exit codes[/bold]  0 all as expected; 1 an expectation failed, or the cluster is not healthy; 2 the input is
-    wrong and nothing was stopped; 3 some hosts could not be reached; 130 interrupted, and mended.
+    [bold]Exit codes[/bold]  0 all as expected; 1 an expectation failed, a cycle that was asked for could not be
+    drilled, or the cluster is not healthy; 2 the input is wrong and nothing was stopped; 3 some hosts could not be
+    reached; 130 interrupted, and mended.
     """
     limits = Limits(parse_duration(slo, "--slo") * 1000, parse_duration(overlap, "--overlap") * 1000)
     probe_seconds = parse_duration(interval, "--interval")

@@ -89,6 +89,7 @@ DEAD_MAN_MARGIN_SECONDS = 30
 CUT_TABLE = "kubenorn_drill"
 """The nftables table (and the comment of iptables rules) of a network cut."""
 STOP = "systemctl stop "
+"""How a command begins after which a unit stands still, unlike one that was killed."""
 VRRP_PROTOCOL = 112
 """IANA's protocol number; nft and iptables know it without /etc/protocols."""
 

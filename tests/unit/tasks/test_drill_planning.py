@@ -157,6 +157,11 @@ def test_cycles_that_were_asked_for_and_not_drilled_are_not_right(tmp_path: Path
         "3 of 10 cycles of haproxy-stop were drilled: no selected host is the one it breaks (the VIP is on m3); "
         "select every master.",
     )
+    (none,) = reported(planned(tmp_path, scenarios=[Scenario.HAPROXY_STOP]), 0).dropped
+    assert none.startswith("0 of 1 cycles of haproxy-stop were drilled")
+    everything = planned(tmp_path, cycles=3)
+    everything.scenarios = [Scenario.HAPROXY_STOP]
+    assert not reported(everything, 2).ok, "all could do it, but not as often as asked"
     assert reported(planned(tmp_path, scenarios=[Scenario.HAPROXY_STOP], cycles=3), 3).ok
 
 
