@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 from junitparser import JUnitXml
 
+from kubenorn.drill.scenarios import CUT_TABLE, arming, network_fault
 from lab.lab import Lab
 from lab.tools import wait_for
+from tasks.session import open_session
 from tests.lab.controller import ROOT, Controller, Ran
 from tests.lab.hosts import UNITS, all_ready, everywhere, vip_holders
 
@@ -277,6 +279,26 @@ def test_the_dead_man_switch_mends_alone(cluster: Controller) -> None:
     assert wait_for(lambda: inactive(cluster, "etcd") == [], seconds=75)
     # Its kube-apiserver asks again only every so often: gRPC backs off up to two minutes.
     assert wait_for(lambda: all_ready(cluster.lab), seconds=150)
+
+
+def test_the_dead_man_switch_lifts_a_network_cut(cluster: Controller) -> None:
+    """The line that mends is quoted for a shell and for systemd: only systemd can tell whether it arrives whole.
+
+    That it succeeded, too, is what the end of every test asks: a timer that failed would still be listed.
+    """
+    lab, (holder,) = cluster.lab, vip_holders(cluster.lab)
+    other = next(host.name for host in lab.hosts if host.name != holder)
+    (settled,) = open_session(lab.config, ["role=master"]).clusters
+    fault = network_fault(settled, other)
+
+    def is_cut() -> bool:
+        return CUT_TABLE in lab.run(other, "nft list tables").stdout
+
+    lab.run(other, fault.breaking)
+    assert is_cut()
+    timer = arming(fault, "kubenorn-drill-test").replace(f"={fault.dead_man_seconds} ", "=1 ")
+    lab.run(other, timer)
+    assert wait_for(lambda: not is_cut(), seconds=20)
 
 
 def test_a_killed_controller_leaves_no_host_frozen(cluster: Controller) -> None:
