@@ -27,6 +27,8 @@ TRAILING_SECONDS = 2
 """How long output may follow the exit status; longer only while a child in the background holds the stream."""
 SETTLE_SECONDS = 0.5
 """paramiko closes the channels of a broken connection a moment before it says that it is broken."""
+MOST_BYTES = 1 << 26
+"""What a command may print in all: every host's output is kept in this machine's memory."""
 CHUNK_BYTES = 1 << 17
 """What is written at once: large enough for the window, small enough for a smooth progress."""
 
@@ -57,7 +59,8 @@ def run_script(task: Task, script: str, *, timeout: float) -> Completed:
     """Run a shell script as root on the task's host; it travels through standard input.
 
     `timeout` is in seconds for the whole run. Raises HostsUnreachableError when the connection breaks
-    or time runs out, InputWrongError when sudo refuses, HostsWrongError when the command is killed.
+    or time runs out, InputWrongError when sudo refuses, HostsWrongError when the command is killed or prints more
+    than MOST_BYTES.
     """
     return run_command(task, "sh -s", feed=lambda pipe: _write(pipe, script.encode()), timeout=timeout)
 
@@ -252,6 +255,11 @@ class _Conversation:
         while self.channel.recv_stderr_ready():
             self.stderr += self.channel.recv_stderr(1 << 16)
             self.pulse.felt()
+        if len(self.stdout) + len(self.stderr) > MOST_BYTES:
+            raise HostsWrongError(
+                f"the command printed more than {MOST_BYTES >> 20} MB and was given up; let it print less, as with "
+                "`| tail`"
+            )
         self._tell()
 
     def _check_time(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab.lab import Lab
+from lab.tools import wait_for
 from tests.lab.controller import ROOT, Controller, Ran
 
 SUDO_PASSWORD = "lab-only"
@@ -84,6 +85,14 @@ def test_out_of_time(controller: Controller, lab: Lab) -> None:
     stubborn = run(controller, "--filter", "name=m1", "--timeout", "1s", "--", "trap '' TERM; sleep 4711; :")
     assert "not done within 1 s, so it was ended (exit 137)" in stubborn.stdout
     assert lab.run("m1", "pgrep -fx 'sleep 4711' || echo none").stdout == "none\n"
+
+
+def test_a_host_that_prints_without_end(controller: Controller, lab: Lab) -> None:
+    ran = run(controller, "--", 'test "$(hostname)" = m2 || exec echo quiet; exec yes kubenorn-flood')
+    assert ran.status == 1
+    assert "m1, m3: exit 0\n  quiet\n" in ran.stdout
+    assert "printed more than 64 MB and was given up" in ran.text
+    assert wait_for(lambda: lab.run("m2", "pgrep -f kubenorn-floo[d]", check=False).stdout == "", seconds=20)
 
 
 def test_a_command_that_is_killed(controller: Controller) -> None:
