@@ -37,6 +37,10 @@ class InterruptedByOperatorError(KubenornError):
     exit_code = ExitCode.INTERRUPTED
 
 
+class DeclinedError(InterruptedByOperatorError):
+    """The operator was asked and did not say yes; nothing was touched."""
+
+
 class InputWrongError(KubenornError):
     """Settings, files or arguments are wrong; nothing was touched. May hold several problems, one a line."""
 

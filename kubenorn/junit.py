@@ -1,7 +1,7 @@
 """JUnit XML of a run, for what shows test results: a suite a host, and one for the cluster."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from kubenorn.run_record import HostResult, HostState, Outcome, RunRecord
 from kubenorn.verification import Verification
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_GOOD = {HostState.UNCHANGED, HostState.CHANGED}
+_GOOD = frozenset({HostState.UNCHANGED, HostState.CHANGED})
+ROLLBACK = "rollback"
+"""The runbook that is to leave hosts rolled back; of any other that is a failure."""
 _RUNS_WELL = {Outcome.OK, Outcome.RUNNING}
 
 
@@ -46,7 +48,8 @@ def _suites(record: RunRecord, verification: Verification | None, step: str) -> 
     hosts = verification.hosts if verification else {}
     for host in {**record.results, **hosts}:
         name = f"{record.cluster}.{host}"
-        cases = [_applied(name, step, record.results[host])] if host in record.results else []
+        good = {*_GOOD, HostState.ROLLED_BACK} if record.runbook == ROLLBACK else _GOOD
+        cases = [_applied(name, step, record.results[host], good)] if host in record.results else []
         cases += [checked_case(name, c.group, c.name, c.ok, c.detail) for c in hosts.get(host, ())]
         yield _suite(record, name, host, cases)
     whole = verification.whole if verification else ()
@@ -76,11 +79,11 @@ def _failed(case: TestCase, kind: str, detail: str) -> TestCase:
     return case
 
 
-def _applied(suite: str, step: str, result: HostResult) -> TestCase:
+def _applied(suite: str, step: str, result: HostResult, good: Collection[HostState]) -> TestCase:
     case = _case(suite, step, result.seconds)
     if result.state is HostState.NOT_BEGUN:
         case.result = [Skipped(_xml(result.detail or result.state))]
-    elif result.state not in _GOOD:
+    elif result.state not in good:
         return _failed(case, result.state.value, result.detail or result.state)
     return case
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from kubenorn.console import errors
-from kubenorn.errors import ExitCode, InputWrongError, KubenornError
+from kubenorn.errors import DeclinedError, ExitCode, InputWrongError, KubenornError
 
 ConfigOption = Annotated[
     Path, typer.Option("--config", help="Nornir's configuration; its folder is where relative paths begin.")
@@ -90,13 +90,18 @@ def _password(ask: bool, variable: str, prompt: str) -> str:
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before something is changed; leave when the answer is no.
 
-    Raises InputWrongError where there is no terminal to ask on and `yes` was not given.
+    Raises DeclinedError then, and InputWrongError where there is no terminal to ask on and `yes` was not given.
     """
     if yes:
         return
     if not sys.stdin.isatty():
         raise InputWrongError("nothing was changed: there is no terminal to ask on; add --yes to go ahead.")
-    typer.confirm(question, abort=True, err=True)
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort:  # Ctrl-C, or the end of the input
+        agreed = False
+    if not agreed:
+        raise DeclinedError("Nothing was changed: you did not say yes.")
 
 
 def run_runbook(runbook: Callable[..., None]) -> None:

@@ -128,18 +128,25 @@ def build_payload(
         script=script,
         files={
             "rollback.sh": render("rollback.sh.j2", {"deadline_seconds": READY_SECONDS}).encode(),
-            "units": "".join(f"{action}\t{unit}\n" for action, unit in _undoing(plan)).encode(),
+            "units": "".join("\t".join(words) + "\n" for words in _undoing(plan)).encode(),
             **{f"payload/{names[f.path]}": f.content for f in plan.files},
         },
         binaries={f"binaries/{b.name}": compressed[b.name] for b in plan.binaries},
     )
 
 
-def _undoing(plan: HostPlan) -> Iterator[tuple[str, str]]:
-    """Yield what roll-back does with each unit that was touched: what was stopped before is stopped again."""
+def _undoing(plan: HostPlan) -> Iterator[tuple[str, str, str]]:
+    """Yield what roll-back does with each unit that was touched, and whether it is waited for afterwards.
+
+    What was stopped before is stopped again. A unit that systemd was starting is left to that: on a host whose etcd
+    is away a kube-apiserver starts again and again, and returns by itself.
+    """
+    before = {Action.START: "stop", Action.RESTART: "restart", Action.RELOAD: "reload"}
     for action in plan.unit_actions:
-        before = {Action.START: "stop", Action.RESTART: "restart", Action.RELOAD: "reload"}
-        yield before[action.action], action.unit
+        if action.starting:
+            yield "restart", action.unit, ""
+        else:
+            yield before[action.action], action.unit, "" if action.action is Action.START else "awaited"
 
 
 def _binary(binary: ManagedBinary) -> dict[str, object]:

@@ -43,6 +43,8 @@ class UnitAction:
     unit: str
     action: Action
     reason: str
+    starting: bool = False
+    """Whether systemd was at starting it, perhaps again and again."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,13 @@ class HostPlan:
     enable: tuple[str, ...]
     unit_actions: tuple[UnitAction, ...]
     changes: tuple[Change, ...]
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What the host lacks, without what its units need: that changes while one starts again and again."""
+        return (
+            self.packages, self.users, self.directories, self.binaries, self.files, self.permissions, self.enable,
+        )  # fmt: skip
 
     @property
     def empty(self) -> bool:
@@ -205,9 +214,9 @@ def _unit_action(
             (reload if reloadable else restart).append(reason)
     if state is None or not state.is_active:
         # One that is starting has read its old files already: starting it would do nothing.
-        starting = state is not None and state.active == "activating" and (restart or reload)
-        action = Action.RESTART if starting else Action.START
-        return UnitAction(unit.name, action, f"is {state.active if state else 'unknown'}")
+        starting = state is not None and state.active == "activating"
+        action = Action.RESTART if starting and (restart or reload) else Action.START
+        return UnitAction(unit.name, action, f"is {state.active if state else 'unknown'}", starting)
     if state.needs_daemon_reload and not restart:
         restart.append("its unit file changed after systemd read it")
     if restart:

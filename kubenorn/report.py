@@ -11,7 +11,7 @@ from kubenorn.errors import InputWrongError
 from kubenorn.files import write_atomically
 from kubenorn.objects import ApiObject
 from kubenorn.plan import HostPlan
-from kubenorn.run_record import RunRecord
+from kubenorn.run_record import TOUCHED, Outcome, RunRecord
 from kubenorn.verification import Verification
 
 
@@ -19,6 +19,7 @@ class Run(Protocol):
     """What a report needs of a deployment."""
 
     dry_run: bool
+    changed: bool
 
     @property
     def plans(self) -> Mapping[str, HostPlan]: ...  # noqa: D102
@@ -30,10 +31,14 @@ class Run(Protocol):
 def deployment_report(
     run: Run, verifications: Sequence[Verification], records: Mapping[str, RunRecord] | None = None
 ) -> dict[str, Any]:
-    """Return what was planned and what was seen, without secrets, ready for JSON."""
+    """Return what was planned, what came of it and what was seen, without secrets, ready for JSON.
+
+    `ok` is what exit code 0 says; `changed` whether anything on a host was touched.
+    """
+    done = list((records or {}).values())
     return {
         "dry_run": run.dry_run,
-        "changed": not run.dry_run and any(not plan.empty for plan in run.plans.values()),
+        "changed": run.changed or any(r.state in TOUCHED for each in done for r in each.results.values()),
         "hosts": {
             name: {"changes": [asdict(change) for change in plan.changes]} for name, plan in run.plans.items()
         },
@@ -43,7 +48,7 @@ def deployment_report(
         },
         "clusters": {each.cluster: _verification(each) for each in verifications},
         "runs": {cluster: record.to_dict() for cluster, record in (records or {}).items()},
-        "ok": all(each.ok for each in verifications),
+        "ok": all(each.ok for each in verifications) and all(each.outcome is Outcome.OK for each in done),
     }
 
 

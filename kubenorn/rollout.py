@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from kubenorn.cluster import Cluster
 from kubenorn.errors import InputWrongError
@@ -11,6 +12,7 @@ from kubenorn.evidence import Evidence
 from kubenorn.host_verification import backend_states, host_checks
 from kubenorn.observed import ObservedHost
 from kubenorn.plan import HostPlan
+from kubenorn.records import UnitState
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,24 @@ class Serial:
         return max(1, min(hosts, share))
 
 
-def is_running(observed: Mapping[str, ObservedHost]) -> bool:
-    """Whether the hosts already are a control plane somebody may be using."""
-    units = (host.units.get("kube-apiserver") for host in observed.values())
+class HasUnits(Protocol):
+    """What was seen on a host, by whatever looked."""
+
+    @property
+    def units(self) -> Mapping[str, UnitState]: ...  # noqa: D102
+
+
+def is_running(seen: Mapping[str, HasUnits]) -> bool:
+    """Whether the hosts already are a control plane somebody may be using: a kube-apiserver runs on one of them."""
+    units = (host.units.get("kube-apiserver") for host in seen.values())
     return any(unit is not None and unit.is_active for unit in units)
+
+
+def restarts_since(before: Mapping[str, Evidence], now: Mapping[str, Evidence], host: str, unit: str) -> int:
+    """Return how often systemd had to restart a unit since `before`; it counts anew when one starts it by hand."""
+    then = before[host].units.get(unit) if host in before else None
+    count, counted = now[host].units[unit].restarts, then.restarts if then else 0
+    return count - counted if count >= counted else count
 
 
 def batches(
@@ -77,18 +93,17 @@ def _has_stopped_unit(host: ObservedHost) -> bool:
 
 
 def refusals(
-    cluster: Cluster, batch: Sequence[str], plans: Mapping[str, HostPlan], evidence: Mapping[str, Evidence]
+    cluster: Cluster, batch: Sequence[str], touched: Collection[str], evidence: Mapping[str, Evidence]
 ) -> Iterator[str]:
     """Yield why a batch must not be touched now: what would be left could not lose one more, or nothing.
 
-    `evidence` is that of all masters that answered, whether they are selected or not: one that did not answer
-    counts as one that is not healthy.
+    `touched` are the units that would be restarted or reloaded there. `evidence` is that of all masters that
+    answered, whether they are selected or not: one that did not answer counts as one that is not healthy. A batch of
+    which nothing works has nothing to lose, and may be what mends the cluster.
     """
-    touched = {action.unit for host in batch for action in plans[host].unit_actions}
-    others = {host: seen for host, seen in evidence.items() if host not in batch}
     if "kube-apiserver" in touched and len(cluster.masters) > len(batch):
-        ready = [host for host, seen in others.items() if _answers(seen, "health-kube-apiserver")]
-        if not ready and others:
+        healthy = {host for host, seen in evidence.items() if _answers(seen, "health-kube-apiserver")}
+        if healthy & set(batch) and not healthy - set(batch):
             yield f"{', '.join(batch)}: no other host's kube-apiserver is healthy; mend one of them first."
     if "etcd" in touched and cluster.settings.etcd.mode == "managed":
         yield from _etcd_refusals(cluster, batch, evidence)

@@ -4,14 +4,13 @@ from collections.abc import Iterable, Iterator
 
 import typer
 
-from kubenorn.errors import ExitCode, InputWrongError, KubenornError
-from kubenorn.run_record import HostResult, HostState, Outcome, RunRecord
+from kubenorn.errors import DeclinedError, ExitCode, InputWrongError, KubenornError
+from kubenorn.run_record import TOUCHED, HostResult, Outcome, RunRecord
 from kubenorn.run_text import one_sentence
 from kubenorn.verification import Verification
 
 MOST_REMARKS = 50
 """Of a flood only the first lines are kept."""
-_UNTOUCHED = {HostState.NOT_BEGUN, HostState.NOT_REACHED, HostState.UNCHANGED}
 
 
 def end_record(
@@ -30,7 +29,7 @@ def end_record(
 
 
 def _touched(results: Iterable[HostResult]) -> bool:
-    return any(result.state not in _UNTOUCHED for result in results)
+    return any(result.state in TOUCHED for result in results)
 
 
 def _outcome(error: BaseException | None, *, touched: bool) -> tuple[Outcome, int]:
@@ -38,9 +37,11 @@ def _outcome(error: BaseException | None, *, touched: bool) -> tuple[Outcome, in
     code = _exit_code(error)
     if code == ExitCode.OK:
         return Outcome.OK, code
+    if isinstance(error, DeclinedError):
+        return Outcome.REFUSED, code
     if code == ExitCode.INTERRUPTED:
         return Outcome.INTERRUPTED, code
-    refused = isinstance(error, InputWrongError | typer.Abort) and not touched
+    refused = isinstance(error, InputWrongError) and not touched
     return (Outcome.REFUSED if refused else Outcome.FAILED), code
 
 
@@ -55,8 +56,6 @@ def _exit_code(error: BaseException | None) -> int:
 def _said(error: BaseException | None) -> list[str]:
     if error is None or isinstance(error, typer.Exit | KeyboardInterrupt):
         return []
-    if isinstance(error, typer.Abort):
-        return ["the operator did not say yes"]
     if isinstance(error, KubenornError):
         return str(error).splitlines()
     # Its own words may hold anything, a secret too.

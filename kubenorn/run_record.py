@@ -41,6 +41,12 @@ class HostState(StrEnum):
     FAILED = "failed"
     NOT_REACHED = "not reached"
     NOT_BEGUN = "not begun"
+    BEGUN = "begun"
+    """It was being changed when the run ended, or still is."""
+
+
+TOUCHED = frozenset({HostState.CHANGED, HostState.ROLLED_BACK, HostState.FAILED, HostState.BEGUN})
+"""States of a host that the run changed, or may have."""
 
 
 @dataclass(frozen=True)

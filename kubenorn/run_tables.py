@@ -27,8 +27,9 @@ _STATES = {
     HostState.FAILED: "bold red",
     HostState.NOT_REACHED: "bold red",
     HostState.NOT_BEGUN: "dim",
+    HostState.BEGUN: "bold red",
 }
-_GRAVE = (HostState.FAILED, HostState.ROLLED_BACK, HostState.NOT_REACHED)
+_GRAVE = (HostState.FAILED, HostState.ROLLED_BACK, HostState.NOT_REACHED, HostState.BEGUN)
 _NAMED_HOSTS = 3
 _HOSTS_WIDTH = 14
 

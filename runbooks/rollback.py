@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from kubenorn.change_sets import to_put_back
 from kubenorn.console import console
 from kubenorn.errors import ExitCode
 from kubenorn.options import (
@@ -26,6 +27,7 @@ from kubenorn.rollout import Serial
 from tasks.change import changing
 from tasks.deployment import Deployment
 from tasks.recording import recorded
+from tasks.roll_back import kept_change_sets
 from tasks.rollout import Rollout
 from tasks.session import open_session
 from tasks.showing import show_outcome
@@ -46,11 +48,11 @@ def rollback(
     ask_sudo_password: AskSudoPasswordOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Put back files, units and binaries that the last deployment replaced on each selected host.
+    """Put back files, units and binaries that one run replaced: the last one, or the one of --run.
 
-    Goes host by host, the one that holds the VIP last, and leaves a host only when its components are ready
-    again. The hosts keep the last five runs. The inventory is not changed: the next deploy would apply it
-    again, so correct it first.
+    It is the same run on every selected host, and hosts that it did not change are left alone. Goes host by host,
+    the one that holds the VIP last, and leaves a host only when its components are ready again. The hosts keep the
+    last five runs. The inventory is not changed: the next deploy would apply it again, so correct it first.
 
     [bold]Examples[/bold]
 
@@ -64,11 +66,21 @@ def rollback(
     with recorded(run, "rollback", sys.argv[1:], json_file=json_file, junit_file=junit_file) as recording:
         run.probe()
         run.prepare_material()
-        confirm(f"Put back {change_set or 'the last run'} on {', '.join(session.hosts)}?", yes=yes)
-        with changing(run, recording, what="rollback", break_lock=break_lock, always=True) as interrupt:
+        kept = run.run_on(kept_change_sets, session.hosts, None).all_or_raise()
+        chosen = to_put_back(kept, change_set)
+        for host in session.hosts:
+            if host not in chosen:
+                console.print(f"{host}: nothing to roll back")
+        if chosen:
+            run_id = next(iter(chosen.values())).run_id
+            confirm(f"Put back run {run_id} on {', '.join(chosen)}?", yes=yes)
+        with changing(
+            run, recording, what="rollback", break_lock=break_lock, always=bool(chosen)
+        ) as interrupt:
             rollout = Rollout(run, recording, Serial(count=1), interrupt)
-            for host, what in rollout.put_back(change_set).items():
+            for host, what in rollout.put_back(chosen).items():
                 console.print(f"{host}: {what}")
+            interrupt.check(f"{rollout.summary()} Nothing was verified.")
             recording.verifications = run.verify()
         show_outcome(recording, verbose=verbose)
         if not all(verification.ok for verification in recording.verifications):

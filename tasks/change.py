@@ -6,10 +6,10 @@ from contextlib import ExitStack, contextmanager
 from kubenorn.api_prober import ApiProber
 from kubenorn.cluster import Cluster
 from kubenorn.pki.shelf import CONTROLLER
-from kubenorn.rollout import is_running
 from tasks.deployment import Deployment
 from tasks.host_lock import locked
 from tasks.interrupt import Interrupt, interruptible
+from tasks.looking import in_use
 from tasks.recording import Recording
 
 
@@ -18,6 +18,9 @@ def changing(
     run: Deployment, recording: Recording, *, what: str, break_lock: bool, always: bool = False
 ) -> Iterator[Interrupt]:
     """Hold the lock of every cluster that is about to be changed, and watch the API of those in use.
+
+    Once nobody else can change them the hosts are looked at again; `run.replanned` says whether the plan is another
+    one now.
 
     What was measured is noted in `recording`. Where the plan is empty there is nothing to lock or to watch, unless
     the caller changes hosts `always`. Raises like `locked`.
@@ -29,9 +32,10 @@ def changing(
             lock = locked(
                 run.session.everyone, masters, needed=run.session.hosts, what=what, break_lock=break_lock
             )
-            stack.enter_context(lock)
+            interrupt.watch(stack.enter_context(lock).check)
+            run.look_again()
             for cluster in run.session.clusters:
-                if is_running({host: run.observed[host] for host in run.selected(cluster)}):
+                if in_use(run, cluster):
                     prober = stack.enter_context(_prober(run, cluster))
                     recording.probers[cluster.name] = prober
         yield interrupt

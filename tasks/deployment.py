@@ -52,6 +52,8 @@ class Deployment:
     """By cluster: what the API lacks, and why."""
     changed: bool = False
     """Whether this run has changed something on a host."""
+    replanned: bool = False
+    """Whether the plan became another one when the hosts were looked at again."""
 
     def selected(self, cluster: Cluster) -> list[str]:
         """Return the selected hosts of a cluster."""
@@ -67,10 +69,10 @@ class Deployment:
         """Whether nothing has to be changed."""
         return all(plan.empty for plan in self.plans.values()) and not any(self.objects.values())
 
-    def probe(self) -> None:
+    def probe(self, title: str = "Probe") -> None:
         """Look at every host at once; refuse to go on, with every reason, while anything stands in the way."""
         hosts = self.session.hosts
-        with phase("Probe", total=len(hosts)) as shown:
+        with phase(title, total=len(hosts)) as shown:
             outcome = self.run_on(probe_host, hosts, shown, fleet=self.session.fleet, speakers=self.speakers)
             problems: list[str] = []
             for cluster in self.session.clusters:
@@ -147,6 +149,14 @@ class Deployment:
                 self.objects[cluster.name] = list(
                     objects_to_apply(desired_bindings(), secret, self.observed[host].objects)
                 )
+
+    def look_again(self) -> None:
+        """Look at the hosts anew and plan anew, now that they are locked: the plan may be older than another run."""
+        before = {host: plan.content for host, plan in self.plans.items()}
+        self.probe("Look again")
+        if self.plans:
+            self.plan()
+        self.replanned = before != {host: plan.content for host, plan in self.plans.items()}
 
     def apply_objects(self) -> None:
         """Bring the API objects in place, through one host of each cluster that lacks some."""

@@ -2,7 +2,8 @@
 
 A shell on each host holds a flock(1) for as long as the controller feeds it. It ends with the connection, so a
 controller that was killed leaves no lock; one that is cut off without a word leaves a lock nobody feeds, which
-shows in its age and can be broken.
+shows in its age and can be broken. Whoever gets the lock also waits for what a killed controller's script still does:
+that finishes or undoes by itself what it began.
 """
 
 import getpass
@@ -18,6 +19,7 @@ from nornir.core import Nornir
 from nornir.core.task import Result, Task
 from nornir.plugins.runners import ThreadedRunner
 
+from kubenorn.console import console
 from kubenorn.errors import HostsUnreachableError, HostsWrongError, KubenornError
 from kubenorn.layout import STATE
 from tasks.exec_channel import StandardInput, run_command
@@ -27,21 +29,35 @@ STALE_SECONDS = 30
 """A lock that was not fed for this long belongs to a controller that is cut off or dead."""
 HOLD_SECONDS = 24 * 3600
 ANSWER_SECONDS = 60
+ORPHAN_SECONDS = 420
+"""How long the script of a run whose controller is gone is waited for: it waits for units, and undoes what it did."""
+DYING_SECONDS = 4
+"""How long the lock of a controller that was killed a moment ago may still stand."""
 LOCKED, REFUSED = "locked", "refused"
 
 _HOLD = f"""
 umask 077
 mkdir -p {STATE} && cd {STATE} && exec 9<>run-lock || exit 74
-if ! flock -n 9; then
+if ! flock -w {DYING_SECONDS} 9; then
     age=$(($(date +%s) - $(stat -c %Y run-lock.fed 2>/dev/null || echo 0)))
     printf 'held\\t%s\\t%s\\n' "$age" "$(cat run-lock.owner 2>/dev/null)"
-    [ "$1" = break ] || exit 75
+    [ "$1" = break ] && [ "$age" -gt {STALE_SECONDS} ] || exit 75
     kill "$(cat run-lock.pid 2>/dev/null)" 2>/dev/null
     flock -w 10 9 || exit 75
 fi
 echo $$ >run-lock.pid
 printf '%s\\n' "$2" >run-lock.owner
 : >run-lock.fed
+exec 8<>lock
+turns={ORPHAN_SECONDS}
+until flock -w 1 8; do
+    : >run-lock.fed
+    # It ends here, too, when its controller is gone: then nobody reads this.
+    echo busy
+    turns=$((turns - 1))
+    [ "$turns" -gt 0 ] || exit 75
+done
+exec 8>&-
 echo locked
 while read -r _; do : >run-lock.fed; done
 rm -f run-lock.owner run-lock.pid run-lock.fed
@@ -57,11 +73,19 @@ class _Lock:
         """By host, for good: locked, refused, or why it could not be asked."""
         self.holders: dict[str, tuple[int, str]] = {}
         """By host: since how many seconds its present lock was not fed, and whose it is."""
+        self.lost: dict[str, str] = {}
+        """By host that was locked and is no longer: why."""
         self.changed = threading.Condition()
+
+    def check(self) -> None:
+        """Raise HostsWrongError when a host's lock is lost: somebody else may be changing the cluster."""
+        if self.lost:
+            lines = [f"{host}: its lock is lost ({why})" for host, why in self.lost.items()]
+            raise HostsWrongError("\n".join([*lines, "Nothing more is changed; run again."]))
 
     def hold(self, task: Task, owner: str, break_lock: bool) -> Result:
         """Hold the lock on the task's host until it is released."""
-        name = task.host.name
+        name, waiting = task.host.name, set[str]()
 
         def hear(line: str) -> None:
             kind, _, rest = line.partition("\t")
@@ -70,6 +94,9 @@ class _Lock:
             elif kind == "held":
                 age, _, owner = rest.partition("\t")
                 self.holders[name] = (int(age) if age.isdigit() else 0, owner)
+            elif kind == "busy" and name not in waiting:
+                waiting.add(name)
+                console.print(f"{name}: waiting for what an earlier run still does there …", markup=False)
 
         def feed(pipe: StandardInput) -> None:
             while not self.release.wait(FEED_SECONDS):
@@ -79,10 +106,15 @@ class _Lock:
         try:
             run_command(task, shlex.join(words), feed=feed, timeout=HOLD_SECONDS, on_line=hear)
         except KubenornError as error:
-            self._answer(name, str(error))
+            self._ended(name, str(error), str(error))
             raise
-        self._answer(name, REFUSED)
+        self._ended(name, REFUSED, "another run took it")
         return Result(host=task.host)
+
+    def _ended(self, host: str, answer: str, why: str) -> None:
+        if self.answers.get(host) == LOCKED and not self.release.is_set():
+            self.lost[host] = why
+        self._answer(host, answer)
 
     def _answer(self, host: str, answer: str) -> None:
         with self.changed:
@@ -92,17 +124,20 @@ class _Lock:
     def wait_for(self, hosts: Sequence[str]) -> None:
         """Wait until every host has answered for good, or long enough."""
         with self.changed:
-            self.changed.wait_for(lambda: all(host in self.answers for host in hosts), ANSWER_SECONDS)
+            self.changed.wait_for(
+                lambda: all(host in self.answers for host in hosts), ANSWER_SECONDS + ORPHAN_SECONDS
+            )
 
 
 @contextmanager
 def locked(
     nornir: Nornir, hosts: Sequence[str], *, needed: Collection[str], what: str, break_lock: bool = False
-) -> Iterator[None]:
+) -> Iterator[_Lock]:
     """Hold the lock on `hosts` while the block runs. `what` says what the run is, such as its runbook.
 
     A host that is not `needed` for the run may be out of reach: then the others' locks stand for it. The first
-    host is locked before the others, so that of two runs that begin together one gets all. Raises
+    host is locked before the others, so that of two runs that begin together one gets all. The lock that is given
+    tells by `check` when it was lost. `break_lock` takes one that was silent for STALE_SECONDS. Raises
     HostsWrongError that names who holds it, HostsUnreachableError when a host cannot be asked.
     """
     since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -114,8 +149,8 @@ def locked(
             if group:
                 threads.append(_start(nornir, lock, group, owner, break_lock))
                 lock.wait_for(group)
-                _refuse(lock, group, needed)
-        yield
+                _refuse(lock, group, needed, break_lock=break_lock)
+        yield lock
     finally:
         lock.release.set()
         for thread in threads:
@@ -135,13 +170,15 @@ def _start(
     return thread
 
 
-def _refuse(lock: _Lock, hosts: Sequence[str], needed: Collection[str]) -> None:
+def _refuse(lock: _Lock, hosts: Sequence[str], needed: Collection[str], *, break_lock: bool) -> None:
     held, unreachable = [], []
     for host in hosts:
         answer = lock.answers.get(host, "no answer")
         if answer == REFUSED:
             age, owner = lock.holders.get(host, (0, ""))
             remedy = "wait for it"
+            if break_lock:
+                remedy += f"; --break-lock takes only a lock that is silent for {STALE_SECONDS} s"
             if age > STALE_SECONDS:
                 remedy = (
                     f"it has been silent for {age} s, cut off or dead: --break-lock takes the lock from it"

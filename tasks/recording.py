@@ -10,7 +10,7 @@ from kubenorn import api_prober
 from kubenorn.api_prober import ApiProber
 from kubenorn.console import errors
 from kubenorn.errors import KubenornError
-from kubenorn.files import make_private_folder
+from kubenorn.files import check_can_be_written, make_private_folder
 from kubenorn.junit import check_junit_path, run_junit, write_junit
 from kubenorn.report import deployment_report, write_json
 from kubenorn.run_ending import end_record
@@ -109,6 +109,7 @@ def recorded(
     However it ends, the same facts are written to `json_file` and `junit_file` where these are given.
     """
     check_junit_path(junit_file)
+    check_can_be_written(json_file, "--json")
     started = datetime.now(UTC)
     clusters = run.session.clusters
     recording = Recording(

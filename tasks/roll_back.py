@@ -1,15 +1,16 @@
-"""Task: put back what a change set replaced on a host."""
+"""Tasks: what a host keeps of earlier runs, and putting one of them back."""
 
 import shlex
 from dataclasses import dataclass
 
 from nornir.core.task import Result, Task
 
+from kubenorn.change_sets import parse_change_sets
 from kubenorn.errors import HostsWrongError
 from kubenorn.layout import CHANGE_SETS
 from kubenorn.payload import READY_SECONDS
 from tasks.apply_plan import Heard, Told
-from tasks.exec_channel import run_command
+from tasks.exec_channel import expect_success, run_command, run_script
 
 NOTHING = "nothing to roll back"
 
@@ -22,15 +23,31 @@ class RolledBack:
     said: tuple[str, ...]
 
 
-def roll_back(task: Task, change_set: str | None, told: Told) -> Result:
-    """Put back the change set called `change_set`, or the newest that was not put back yet.
+LIST_SECONDS = 30
+_LIST = f"""
+for journal in {CHANGE_SETS}/*/journal; do
+    [ -s "$journal" ] || continue
+    set=${{journal%/journal}}
+    printf 'set\\t%s\\n' "${{set##*/}}"
+    sed 's/^/unit\t/' "$set/units"
+done
+"""
+
+
+def kept_change_sets(task: Task) -> Result:
+    """Look which runs the host can put back. The result is a list of ChangeSet."""
+    completed = expect_success(run_script(task, _LIST, timeout=LIST_SECONDS), "listing the change sets")
+    return Result(host=task.host, result=parse_change_sets(completed.stdout))
+
+
+def roll_back(task: Task, change_set: str, told: Told) -> Result:
+    """Put back the change set called `change_set`, unless it was put back already.
 
     The result is a `RolledBack`, whose `done` is NOTHING where there was nothing to put back. Raises
     HostsWrongError when the host does not become ready with its previous files either.
     """
-    newest = f"journal=$(ls -1 {CHANGE_SETS}/*/journal 2>/dev/null | tail -n 1); set=${{journal%/journal}}"
-    chosen = f"set={CHANGE_SETS / shlex.quote(change_set)}" if change_set else newest
-    script = f'{chosen}; [ -n "$set" ] && [ -f "$set/journal" ] || exit 0; sh "$set/rollback.sh"'
+    folder = CHANGE_SETS / shlex.quote(change_set)
+    script = f"[ -f {folder}/journal ] || exit 0; sh {folder}/rollback.sh"
     heard = Heard(task.host.name, told)
     completed = run_command(task, script, timeout=READY_SECONDS + 60, on_line=heard.line)
     if heard.rollback_failure or completed.exit_status != 0:

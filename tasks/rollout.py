@@ -1,38 +1,31 @@
 """Applies plans over the fleet: all at once where nothing runs yet, host by host behind gates where it does."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from typing import Any
 
+from kubenorn.change_sets import ChangeSet
 from kubenorn.cluster import Cluster
-from kubenorn.console import Phase, phase
-from kubenorn.errors import HostsUnreachableError, HostsWrongError, RolledBackError
+from kubenorn.console import Phase, errors, phase
+from kubenorn.errors import HostsUnreachableError, HostsWrongError, KubenornError, RolledBackError
 from kubenorn.evidence import Evidence
 from kubenorn.observed import ObservedHost
-from kubenorn.rollout import Serial, batches, is_running, not_ready, ordered, refusals
+from kubenorn.rollout import Serial, batches, not_ready, ordered, refusals, restarts_since
 from kubenorn.run_record import HostResult, HostState
 from tasks.apply_plan import apply_plan
 from tasks.deployment import Deployment
-from tasks.fleet_run import run_on_hosts, sentence
+from tasks.fleet_run import Outcome, sentence
 from tasks.interrupt import Interrupt
+from tasks.looking import in_use, look
 from tasks.recording import Recording
 from tasks.roll_back import NOTHING, roll_back
-from tasks.verify_host import verify_host
 
 READY_SECONDS = 120
 """How long a changed host may take until its components are ready and the load balancers use it again."""
 READY_PAUSE_SECONDS = 0.5
 HOPELESS_RESTARTS = 5
 """A unit that systemd has restarted this often and that is down again is not waited for any longer."""
-
-CHANGED, UNCHANGED, ROLLED_BACK, FAILED, NOT_BEGUN = (
-    "changed",
-    "unchanged",
-    "rolled back",
-    "failed",
-    "not begun",
-)
 
 
 @dataclass
@@ -43,7 +36,10 @@ class Rollout:
     recording: Recording
     serial: Serial
     interrupt: Interrupt
+    _before: dict[str, Evidence] = field(default_factory=dict, repr=False)
+    """What the masters said before the present batch was touched."""
     _seen: dict[str, Evidence] = field(default_factory=dict, repr=False)
+    """What they said last."""
 
     @property
     def results(self) -> dict[str, HostResult]:
@@ -63,10 +59,10 @@ class Rollout:
         if not hosts:
             return
         self.run.changed = True
-        running = [cluster for cluster in self.run.session.clusters if is_running(self._observed(cluster))]
+        running = [cluster for cluster in self.run.session.clusters if in_use(self.run, cluster)]
         rolling = {host for cluster in running for host in self.run.selected(cluster)}
         with phase("Apply", total=len(hosts), bytes_shown=True) as shown:
-            self._batch([host for host in hosts if host not in rolling], shown, gated=False)
+            self._batch([host for host in hosts if host not in rolling], shown, gated=False).all_or_raise()
             for cluster in running:
                 self._roll(cluster, shown)
             shown.remark = f"{len(hosts)} {'host' if len(hosts) == 1 else 'hosts'} changed"
@@ -78,36 +74,83 @@ class Rollout:
         mine = self.run.selected(cluster)
         plans = {host: self.run.plans[host] for host in mine}
         for batch in batches(cluster, plans, self._observed(cluster), self.serial):
-            self.interrupt.check(self.summary())
-            problems = list(refusals(cluster, batch, plans, self._look(cluster)))
-            if problems:
-                raise HostsWrongError("\n".join(problems))
-            self._batch(batch, shown, gated=True)
-            self._gate(cluster, batch, shown)
+            touched = {action.unit for host in batch for action in plans[host].unit_actions}
+            self._look_before(cluster, batch, touched)
+            outcome = self._batch(batch, shown, gated=True)
+            try:
+                # Of a batch in which one failed, the others were changed all the same.
+                self._gate(cluster, list(outcome.results), shown)
+            except HostsWrongError as error:
+                if not outcome.failures:
+                    raise
+                outcome = outcome.with_problems(str(error).splitlines())
+            outcome.all_or_raise()
 
-    def put_back(self, change_set: str | None) -> dict[str, str]:
-        """Put a change set (None: each host's newest) back on every selected host, one at a time behind gates.
+    def _look_before(self, cluster: Cluster, batch: Sequence[str], touched: Collection[str]) -> None:
+        """Look at the cluster before a batch is touched. Raises when a stop was asked for, or when it must not be."""
+        self.interrupt.check(self.summary())
+        self._before = self._seen = self._look(cluster)
+        problems = list(refusals(cluster, batch, touched, self._before))
+        if problems:
+            raise HostsWrongError("\n".join(problems))
 
-        Return what was done by host. Raises HostsWrongError when a host does not become ready again.
+    def put_back(self, chosen: Mapping[str, ChangeSet]) -> dict[str, str]:
+        """Put change sets back, one host at a time behind gates.
+
+        Return what was done by host. Raises HostsWrongError when a host must not be touched now, or does not become
+        ready again.
         """
+        for host in self.run.session.hosts:
+            self.results[host] = HostResult(HostState.NOT_BEGUN if host in chosen else HostState.UNCHANGED)
         done: dict[str, str] = {}
-        with phase("Roll back", total=len(self.run.session.hosts)) as shown:
+        with phase("Roll back", total=len(chosen)) as shown:
             for cluster in self.run.session.clusters:
-                mine = self.run.selected(cluster)
+                mine = [host for host in self.run.selected(cluster) if host in chosen]
                 for batch in ordered(cluster, mine, self._observed(cluster), 1):
-                    self.interrupt.check(self.summary())
-                    outcome = self.run.run_on(roll_back, batch, shown, change_set=change_set, told=shown.host)
-                    done |= {host: result.done for host, result in outcome.all_or_raise().items()}
-                    if done[batch[0]] != NOTHING:
-                        self.results[batch[0]] = HostResult(HostState.ROLLED_BACK, done[batch[0]])
-                        self._gate(cluster, batch, shown, put_back=False)
-            shown.remark = f"{sum(each != NOTHING for each in done.values())} of {len(done)} hosts"
+                    (host,) = batch
+                    self._look_before(cluster, batch, chosen[host].units)
+                    done[host] = self._put_back_one(host, chosen[host], shown)
+                    self._gate(cluster, batch, shown, put_back=False)
+            shown.remark = f"{len(done)} {'host' if len(done) == 1 else 'hosts'}"
         return done
 
-    def _batch(self, hosts: Sequence[str], shown: Phase, *, gated: bool) -> None:
-        """Apply the plans of some hosts at once; a host of a running cluster that fails is put back."""
+    def _put_back_one(self, host: str, change_set: ChangeSet, shown: Phase) -> str:
+        self._begun([host])
+        outcome = self.run.run_on(roll_back, [host], shown, change_set=change_set.run_id, told=shown.host)
+        for failure in outcome.failures.values():
+            self.results[host] = HostResult(_state(failure), sentence(failure))
+        for result in outcome.results.values():
+            state = HostState.UNCHANGED if result.done == NOTHING else HostState.ROLLED_BACK
+            self.results[host] = HostResult(state, result.done)
+        self._save()
+        return str(outcome.all_or_raise()[host].done)
+
+    def _begun(self, hosts: Sequence[str]) -> None:
+        """Note that hosts are about to be changed: what a run that is killed now leaves is no longer known."""
+        self.results.update({host: HostResult(HostState.BEGUN) for host in hosts})
+        self._save()
+
+    def _save(self) -> None:
+        """Keep what is known. A disk of this machine that is full must not stop what hosts are in the midst of."""
+        try:
+            self.recording.save()
+        except KubenornError as error:
+            errors.print(f"Warning: {error}", style="yellow", markup=False)
+
+    def _batch(self, hosts: Sequence[str], shown: Phase, *, gated: bool) -> Outcome[Any]:
+        """Apply the plans of some hosts at once and return what came of it.
+
+        A host of a running cluster that fails is put back.
+        """
         if not hosts:
-            return
+            return Outcome({}, {})
+        self._begun(hosts)
+        reached: set[str] = set()
+
+        def sent(host: str, done: int, total: int) -> None:
+            reached.add(host)
+            shown.host(host, "sending" if done < total else None, done, total)
+
         outcome = self.run.run_on(
             apply_plan,
             hosts,
@@ -118,13 +161,16 @@ class Rollout:
             observed=self.run.observed,
             compressed=self.run.compressed,
             told=shown.host,
-            sent=partial(_show_sent, shown),
+            sent=sent,
         )
         self.results.update({host: HostResult(HostState.CHANGED) for host in outcome.results})
         for host, error in outcome.failures.items():
-            self.results[host] = HostResult(_state(error), sentence(error))
-        self.recording.save()
-        outcome.all_or_raise()
+            state = _state(error)
+            if state is HostState.NOT_REACHED and host in reached:
+                state = HostState.BEGUN
+            self.results[host] = HostResult(state, sentence(error))
+        self._save()
+        return outcome
 
     def _gate(self, cluster: Cluster, batch: Sequence[str], shown: Phase, *, put_back: bool = True) -> None:
         """Wait until the batch is ready; `put_back` and stop when it does not become so in time."""
@@ -146,9 +192,13 @@ class Rollout:
         return {host: reasons for host, reasons in missing.items() if reasons}
 
     def _hopeless(self, batch: Sequence[str]) -> bool:
-        """Whether a unit of the batch ends again and again: systemd counts since it was last started by hand."""
-        units = [unit for host in batch if host in self._seen for unit in self._seen[host].units.values()]
-        return any(not unit.is_active and unit.restarts >= HOPELESS_RESTARTS for unit in units)
+        """Whether a unit of the batch ended again and again since the batch was begun."""
+        return any(
+            not state.is_active and restarts_since(self._before, self._seen, host, unit) >= HOPELESS_RESTARTS
+            for host in batch
+            if host in self._seen
+            for unit, state in self._seen[host].units.items()
+        )
 
     def _put_back(self, missing: Mapping[str, Sequence[str]], shown: Phase) -> None:
         outcome = self.run.run_on(
@@ -165,17 +215,11 @@ class Rollout:
             self.results[host] = HostResult(HostState.FAILED if failure else HostState.ROLLED_BACK, why)
             lines.append(f"{host}: did not become ready ({why}); {how}.")
             lines += [f"    {line}" for line in (() if failure else outcome.results[host].said)]
-        self.recording.save()
+        self._save()
         raise HostsWrongError("\n".join(lines))
 
     def _look(self, cluster: Cluster) -> dict[str, Evidence]:
-        """Return what every master of the cluster says, selected or not; one that cannot be reached is left out."""
-        session = self.run.session
-        masters = [master.name for master in cluster.masters]
-        found = run_on_hosts(
-            session.everyone, verify_host, masters, fleet=session.fleet, speakers=frozenset()
-        )
-        return found.results
+        return look(self.run.session, cluster)
 
     def summary(self) -> str:
         """Return one line that says how far the rollout got."""
@@ -196,7 +240,3 @@ def _not_ready(missing: Mapping[str, Sequence[str]]) -> str:
         f"{host}: is not ready after {READY_SECONDS} s: {'; '.join(reasons)}."
         for host, reasons in missing.items()
     )
-
-
-def _show_sent(shown: Phase, host: str, done: int, total: int) -> None:
-    shown.host(host, "sending" if done < total else None, done, total)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import random
 import re
 import signal
@@ -96,9 +97,15 @@ def test_the_last_change_is_rolled_back_on_demand(cluster: Controller, tmp_path:
     assert set(levels(cluster).values()) == {"4"}
     modes = everywhere(cluster.lab, "find /var/lib/kubenorn/change-sets -maxdepth 0 -printf '%m %u'")
     assert set(modes.values()) == {"700 root"}
+    unknown = cluster.runbook("rollback", "--filter", "role=master", "--yes", "--run", "2026")
+    assert unknown.status == 2
+    assert "--run 2026: none of the selected hosts can put it back" in unknown.stderr
     with probed(cluster.lab) as probes:
-        ran = cluster.runbook("rollback", "--filter", "role=master", "--yes")
+        ran = cluster.runbook(
+            "rollback", "--filter", "role=master", "--yes", "--junit", str(tmp_path / "junit.xml")
+        )
     assert ran.status == 0, ran.text
+    assert "<failure" not in (tmp_path / "junit.xml").read_text()
     assert unexplained(cluster.lab, probes.failures) == []
     assert set(levels(cluster).values()) == {""}
     assert everywhere(cluster.lab, f"sha256sum {UNIT_FILE}") == before
@@ -127,12 +134,44 @@ def test_two_runs_cannot_change_one_cluster(cluster: Controller, tmp_path: Path)
         first = begin(cluster, cluster.inventory(tmp_path / "first", scheduler_flag(4)))
         held = "test -s /var/lib/kubenorn/run-lock.owner"
         assert wait_for(lambda: cluster.lab.run("m3", held, check=False).returncode == 0, seconds=60)
-        second = cluster.deploy(config=cluster.inventory(tmp_path / "second", scheduler_flag(5)))
+        second = cluster.deploy(
+            "--break-lock", config=cluster.inventory(tmp_path / "second", scheduler_flag(5))
+        )
         output, complaint = first.communicate(timeout=300)
         assert second.status == 1
         assert re.search(r"m1: is being changed by deploy of \S+@\S+ \(pid \d+\) since \d{4}-", second.stderr)
+        assert "--break-lock takes only a lock that is silent" in second.stderr
         assert first.returncode == 0, output + complaint
         assert set(levels(cluster).values()) == {"4"}
+
+
+def test_a_plan_that_is_older_than_another_run_is_asked_about_again(
+    cluster: Controller, tmp_path: Path
+) -> None:
+    config = cluster.inventory(tmp_path / "inventory", scheduler_flag(4))
+    runs = cluster.lab.folder / "artifacts" / cluster.lab.facts.name / "runs"
+    before = set(runs.glob("*.json"))
+    controller, terminal = pty.openpty()
+    command = [sys.executable, str(ROOT / "runbooks/deploy.py"), "--config", str(config)]
+    waiting = subprocess.Popen(command, cwd=ROOT, stdin=terminal, stderr=subprocess.PIPE, text=True)
+    os.close(terminal)
+
+    def planned() -> bool:
+        mine = set(runs.glob("*.json")) - before
+        return any(json.loads(each.read_text())["plan"] for each in mine)
+
+    try:
+        assert wait_for(planned, seconds=60)
+        assert cluster.deploy(config=config).status == 0
+        os.write(controller, b"y\nn\n")
+        _, complaint = waiting.communicate(timeout=120)
+    finally:
+        waiting.kill()
+        os.close(controller)
+    assert "The hosts have been changed since they were looked at" in complaint
+    assert waiting.returncode == 130, complaint
+    assert set(levels(cluster).values()) == {"4"}
+    assert cluster.deploy().status == 0
 
 
 def test_a_lock_that_nobody_feeds_can_be_broken(cluster: Controller, tmp_path: Path) -> None:
@@ -167,6 +206,32 @@ def test_ctrl_c_finishes_the_host_and_begins_no_other(cluster: Controller, tmp_p
         assert sorted(levels(cluster).values()) == ["", "", "4"]
         assert "interrupted" in cluster.runbook("history").stdout
         assert set(everywhere(cluster.lab, "systemctl is-active kube-scheduler").values()) == {"active\n"}
+        # The other two were not begun: what they keep is an earlier run, which is not the one to put back.
+        ran = cluster.runbook("rollback", "--filter", "role=master", "--yes")
+        assert ran.status == 0, ran.text
+        assert ran.stdout.count("nothing to roll back") == 2
+        assert set(levels(cluster).values()) == {""}
+
+
+def test_a_host_whose_controller_was_killed_undoes_what_does_not_start(
+    cluster: Controller, tmp_path: Path
+) -> None:
+    changes = {"cluster.extra_arguments": {"kube-scheduler": {"no-such-flag": "1"}}}
+    right = everywhere(cluster.lab, f"sha256sum {UNIT_FILE}")
+    with available(cluster):
+        process = begin(cluster, cluster.inventory(tmp_path / "inventory", changes))
+        changed = f"grep -l no-such-flag {UNIT_FILE}"
+        assert wait_for(lambda: any(everywhere(cluster.lab, changed, check=False).values()), seconds=60)
+        process.kill()
+        process.communicate(timeout=60)
+        assert wait_for(lambda: everywhere(cluster.lab, f"sha256sum {UNIT_FILE}") == right, seconds=240)
+        active = "systemctl is-active kube-scheduler"
+        assert wait_for(
+            lambda: set(everywhere(cluster.lab, active, check=False).values()) == {"active\n"}, seconds=60
+        )
+        told = " ".join(cluster.runbook("history").stdout.split())
+        assert "killed" in told
+        assert re.search(r"begun m\d", told)
 
 
 def test_etcd_without_one_member_loses_no_second(cluster: Controller, tmp_path: Path) -> None:
@@ -205,7 +270,8 @@ def test_a_killed_controller_leaves_no_lock_and_no_half_written_file(
             time.sleep(moments.uniform(0.3, 8))
             process.kill()
             process.communicate(timeout=60)
-            staged = everywhere(cluster.lab, "find /etc /usr/local -name '*.kubenorn-new'", check=False)
             partial = everywhere(cluster.lab, f"sed -n '$p' {UNIT_FILE}")
-            assert set(partial.values()) == {"WantedBy=multi-user.target\n"}, staged
+            assert set(partial.values()) == {"WantedBy=multi-user.target\n"}
     assert everywhere(cluster.lab, f"sha256sum {UNIT_FILE}") == right
+    left = everywhere(cluster.lab, "find /etc /usr/local /root -name '*.kubenorn-new'", check=False)
+    assert set(left.values()) == {""}

@@ -3,7 +3,14 @@
 import pytest
 import typer
 
-from kubenorn.errors import ExitCode, HostsUnreachableError, HostsWrongError, InputWrongError, KubenornError
+from kubenorn.errors import (
+    DeclinedError,
+    ExitCode,
+    HostsUnreachableError,
+    HostsWrongError,
+    InputWrongError,
+    KubenornError,
+)
 from kubenorn.run_ending import MOST_REMARKS, end_record
 from kubenorn.run_record import HostResult, HostState, RunRecord, new_record
 from kubenorn.verification import verify
@@ -27,7 +34,7 @@ def ended(error: BaseException | None, state: HostState = HostState.UNCHANGED) -
         (None, "ok", 0, []),
         (typer.Exit(0), "ok", 0, []),
         (typer.Exit(1), "failed", 1, []),
-        (typer.Abort(), "refused", 1, ["the operator did not say yes"]),
+        (DeclinedError("You did not say yes."), "refused", 130, ["You did not say yes."]),
         (KeyboardInterrupt(), "interrupted", 130, []),
         (_StoppedError("Stopped as asked."), "interrupted", 130, ["Stopped as asked."]),
         (InputWrongError("a is wrong\nb too"), "refused", 2, ["a is wrong", "b too"]),
@@ -43,7 +50,7 @@ def test_endings(error: BaseException | None, outcome: str, exit_code: int, rema
 
 
 @pytest.mark.parametrize("state", [HostState.CHANGED, HostState.FAILED, HostState.ROLLED_BACK])
-@pytest.mark.parametrize("error", [InputWrongError("x"), typer.Abort()])
+@pytest.mark.parametrize("error", [InputWrongError("x"), HostsWrongError("x")])
 def test_a_run_that_touched_a_host_was_not_refused(state: HostState, error: Exception) -> None:
     assert ended(error, state).outcome == "failed"
 

@@ -96,7 +96,7 @@ class Run:
         desired = a_desired_host(cluster)
         secret = desired_token_secret(cluster, material())
         assert secret is not None
-        self.dry_run = False
+        self.dry_run = self.changed = False
         self.plans = {
             "new": plan_host(desired, a_bare_host()),
             "changed": plan_host(desired, changed_everywhere(desired)),

@@ -13,6 +13,7 @@ from rich.console import Console
 from kubenorn.evidence import Evidence, HttpAnswer, StoredSecret, parse_evidence
 from kubenorn.host_verification import Check, short
 from kubenorn.report import deployment_report, write_json
+from kubenorn.run_record import HostResult, HostState, Outcome, new_record
 from kubenorn.tables import check_table, plan_summary, verification_tables
 from kubenorn.verification import Verification, verify
 from kubenorn.verify_requests import BACKENDS_REQUEST, requests
@@ -329,8 +330,16 @@ def test_a_summary_in_one_line() -> None:
 # Report
 
 
+def test_a_run_that_was_refused_changed_nothing_and_is_not_ok() -> None:
+    record = new_record("deploy", "production", list(NAMES), [])
+    record.finish(Outcome.FAILED, 1)
+    told = deployment_report(Run(), [], {"production": record})
+    assert (told["ok"], told["changed"]) == (False, False)
+
+
 class Run:
     dry_run = False
+    changed = False
 
     def __init__(self) -> None:
         self.plans = {"k8s-master1": a_full_plan()}
@@ -339,7 +348,9 @@ class Run:
 
 def test_the_report_is_json_with_the_same_facts(tmp_path: Path) -> None:
     found = broken(NAMES)
-    write_json(tmp_path / "report.json", deployment_report(Run(), [found]))
+    record = new_record("deploy", "production", list(NAMES), [])
+    record.results[NAMES[0]] = HostResult(HostState.ROLLED_BACK, "did not become ready")
+    write_json(tmp_path / "report.json", deployment_report(Run(), [found], {"production": record}))
     loaded = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert (loaded["ok"], loaded["changed"], loaded["dry_run"]) == (False, True, False)
     cluster = loaded["clusters"]["production"]
