@@ -51,7 +51,7 @@ class Deployment:
     objects: dict[str, list[tuple[ApiObject, str]]] = field(default_factory=dict)
     """By cluster: what the API lacks, and why."""
     changed: bool = False
-    """Whether this run has changed something on a host."""
+    """Whether this run has changed something on a host or in the API."""
     replanned: bool = False
     """Whether the plan became another one when the hosts were looked at again."""
 
@@ -165,6 +165,7 @@ class Deployment:
             return
         objects = {name: [each for each, _ in found] for name, found in self.objects.items()}
         with phase("Authorisation", total=len(hosts)) as shown:
+            self.changed = True
             self.run_on(apply_objects, hosts, shown, fleet=self.session.fleet, objects=objects).all_or_raise()
             shown.remark = f"{sum(map(len, objects.values()))} objects in place"
 

@@ -79,7 +79,8 @@ class Rollout:
             outcome = self._batch(batch, shown, gated=True)
             try:
                 # Of a batch in which one failed, the others were changed all the same.
-                self._gate(cluster, list(outcome.results), shown)
+                if outcome.results:
+                    self._gate(cluster, list(outcome.results), shown)
             except HostsWrongError as error:
                 if not outcome.failures:
                     raise
@@ -118,7 +119,8 @@ class Rollout:
         self._begun([host])
         outcome = self.run.run_on(roll_back, [host], shown, change_set=change_set.run_id, told=shown.host)
         for failure in outcome.failures.values():
-            self.results[host] = HostResult(_state(failure), sentence(failure))
+            away = isinstance(failure, HostsUnreachableError)
+            self.results[host] = HostResult(HostState.BEGUN if away else _state(failure), sentence(failure))
         for result in outcome.results.values():
             state = HostState.UNCHANGED if result.done == NOTHING else HostState.ROLLED_BACK
             self.results[host] = HostResult(state, result.done)
