@@ -1,5 +1,6 @@
 """Command-line options that runbooks share, so that each means the same everywhere."""
 
+import inspect
 import os
 import sys
 import traceback
@@ -104,13 +105,19 @@ def confirm(question: str, *, yes: bool) -> None:
         raise DeclinedError("Nothing was changed: you did not say yes.")
 
 
+def _paragraphs(runbook: Callable[..., None]) -> str:
+    """Return a runbook's docstring, a line each paragraph: the terminal's width breaks it, not the source's."""
+    paragraphs = (inspect.getdoc(runbook) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
 def run_runbook(runbook: Callable[..., None]) -> None:
     """Run a runbook's command line; tell its errors in a sentence and exit with their code."""
     # What stands behind -- is for somebody else: run.py's command may have a -v of its own.
     own = list(takewhile(lambda word: word != "--", sys.argv))
     verbose = "--verbose" in own or "-v" in own
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
-    app.command(context_settings={"help_option_names": ["-h", "--help"]})(runbook)
+    app.command(context_settings={"help_option_names": ["-h", "--help"]}, help=_paragraphs(runbook))(runbook)
     try:
         app(standalone_mode=True)
     except KubenornError as error:

@@ -59,6 +59,9 @@ def rollback(
     python runbooks/rollback.py --filter role=master
 
     python runbooks/rollback.py --filter name=m2 --run 2026-11-21T02-15-07.123Z
+
+    [bold]Exit codes[/bold]  0 as asked, also where there is nothing to put back; 1 something is wrong on the hosts;
+    2 the input is wrong, or this run cannot be put back; 3 some hosts could not be reached; 130 interrupted.
     """
     passwords = ask_passwords(ssh=ask_password, sudo=ask_sudo_password)
     session = open_session(config, filters or [], passwords=passwords)
