@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -39,25 +39,45 @@ class Auditing:
     audits: list[Audit] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     _contexts: list[AuditContext] = field(default_factory=list)
+    _salt: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     _outcome: Outcome[HostAudit] = field(default_factory=lambda: Outcome({}, {}))
 
     def collect(self) -> None:
         """Ask every selected host once, all at the same time."""
         hosts = self.session.hosts
-        speakers = frozenset(self._selected(cluster)[0] for cluster in self.session.clusters)
         with phase("Collect", total=len(hosts)) as shown:
-            self._outcome = run_on_hosts(
-                self.session.nornir,
-                audit_host,
-                hosts,
-                on_host_done=lambda _: shown.advance(),
-                verbose=self.verbose,
-                fleet=self.session.fleet,
-                speakers=speakers,
-                compared=self._compared(),
-                salt=secrets.token_hex(16),
-            )
+            speakers = frozenset(self._selected(cluster)[0] for cluster in self.session.clusters)
+            self._outcome = self._ask(hosts, speakers, on_host_done=lambda _: shown.advance())
+            self._ask_instead_of_silent_speakers()
             shown.remark = f"{len(self._outcome.results)} of {len(hosts)} hosts answered"
+
+    def _ask(
+        self,
+        hosts: Sequence[str],
+        speakers: frozenset[str],
+        on_host_done: Callable[[str], None] | None = None,
+    ) -> Outcome[HostAudit]:
+        return run_on_hosts(
+            self.session.nornir,
+            audit_host,
+            hosts,
+            on_host_done=on_host_done,
+            verbose=self.verbose,
+            fleet=self.session.fleet,
+            speakers=speakers,
+            compared=self._compared(),
+            salt=self._salt,
+        )
+
+    def _ask_instead_of_silent_speakers(self) -> None:
+        """Of a cluster whose first host is silent ask another for etcd's members, alarms and Secrets."""
+        others = []
+        for cluster in self.session.clusters:
+            speaker, *rest = self._selected(cluster)
+            if speaker in self._outcome.failures:
+                others += [host for host in rest if host in self._outcome.results][:1]
+        if others:
+            self._outcome.results.update(self._ask(others, frozenset(others)).results)
 
     def judge(self, baseline: Path | None) -> None:
         """Judge what the hosts said; with a `baseline` keep only what is new since then."""
@@ -65,7 +85,7 @@ class Auditing:
         for cluster in self.session.clusters:
             context = self._context(cluster)
             found = audit(context, self.groups)
-            new = tuple(each for each in found.findings if each.key not in known)
+            new = tuple(each for each in found.findings if (cluster.name, each.key) not in known)
             self._contexts.append(context)
             self.audits.append(replace(found, findings=new))
 
@@ -124,7 +144,7 @@ class Auditing:
             write_atomically(prom_file, audit_prometheus(self.audits, self._contexts), mode=0o644)
 
 
-def _known(baseline: Path) -> set[str]:
+def _known(baseline: Path) -> set[tuple[str, str]]:
     try:
         return known_keys(json.loads(baseline.read_text(encoding="utf-8")))
     except OSError as error:

@@ -10,7 +10,7 @@ from kubenorn.audit.context import AuditContext
 from kubenorn.audit.exposure import exposure
 from kubenorn.audit.finding import Finding, Group, Severity
 from kubenorn.audit.fleet import drift, equality
-from kubenorn.audit.host import hosts
+from kubenorn.audit.host import hosts, silent
 from kubenorn.audit.members import etcd, leaders
 from kubenorn.audit.ports import ports
 from kubenorn.audit.services import SUFFERS, services
@@ -41,6 +41,8 @@ class Audit:
     hosts: tuple[str, ...]
     groups: tuple[Group, ...]
     findings: tuple[Finding, ...]
+    silent: tuple[str, ...] = ()
+    """Hosts that gave no answer: nothing is known of them."""
 
     @property
     def serious(self) -> list[Finding]:
@@ -67,7 +69,7 @@ class Audit:
 
 def audit(context: AuditContext, groups: Collection[Group]) -> Audit:
     """Return what the checks of `groups` found. The same thing is told once: drift gives way to what says more."""
-    found: list[Finding] = []
+    found = list(silent(context))
     for group, check in CHECKS.items():
         if group in groups:
             found += check(context)
@@ -76,7 +78,13 @@ def audit(context: AuditContext, groups: Collection[Group]) -> Audit:
     order = list(CHECKS)
     names = [*context.hosts, *context.missing]
     kept.sort(key=lambda each: (-each.severity, order.index(each.group), each.subject, each.host))
-    return Audit(context.cluster.name, tuple(names), tuple(g for g in CHECKS if g in groups), tuple(kept))
+    checked = tuple(group for group in CHECKS if group in groups)
+    return Audit(context.cluster.name, tuple(names), checked, tuple(kept), tuple(context.missing))
+
+
+def _is_graver_certificate(other: Finding, one: Finding) -> bool:
+    """Whether `other` is about a certificate that deploy would issue anew, which is why the file would change."""
+    return other.group is Group.CERTIFICATES and other.severity > one.severity
 
 
 def _says_it(other: Finding, one: Finding) -> bool:
@@ -89,7 +97,7 @@ def _says_it(other: Finding, one: Finding) -> bool:
     if (
         of_drift
         and one.subject in about
-        and (other.differs or not one.differs or other.severity > one.severity)
+        and (other.differs or not one.differs or _is_graver_certificate(other, one))
     ):
         return True
     if of_drift and SUFFERS in other.evidence and one.subject in other.evidence.split():

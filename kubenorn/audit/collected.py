@@ -174,7 +174,8 @@ def _can_be_judged(certificate: x509.Certificate) -> bool:
     """Whether its key, its signature and its extensions are of kinds that are known here; SM2 is not."""
     try:
         certificate.public_key()
-        return certificate.signature_hash_algorithm is not None or bool(certificate.extensions)
+        extensions = certificate.extensions
+        return certificate.signature_hash_algorithm is not None or bool(extensions)
     except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         return False
 

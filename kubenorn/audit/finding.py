@@ -57,8 +57,12 @@ class Finding:
     follows: str = ""
     """A file: it may only say what follows from a change of that."""
 
+    identity: str = ""
+    """What tells it from another finding of the same kind there: which alarm, which card, which change."""
+
     @property
     def key(self) -> str:
         """What makes it the same finding in another audit, though details of its evidence have changed."""
         said = re.sub(r"[0-9]+", "", re.split(r"[;:(]", self.evidence)[0]).strip()
-        return "/".join((self.group, self.host, self.subject, str(self.severity), said))
+        parts = (self.group, self.host, self.subject, str(self.severity), said)
+        return "/".join((*parts, self.identity) if self.identity else parts)

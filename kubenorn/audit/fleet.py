@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from hashlib import sha256
 
 from kubenorn.audit.context import AuditContext
 from kubenorn.audit.finding import Finding, Group, Severity
@@ -129,6 +130,8 @@ def drift(context: AuditContext) -> Iterator[Finding]:
             found = Finding(
                 Severity.WARNING, Group.DRIFT, name, change.target, said, remedy, "\n".join(change.diff)
             )
+            if change.diff:  # a known difference hides no later one
+                found = replace(found, identity=sha256("\n".join(change.diff).encode()).hexdigest()[:12])
             if (
                 change.kind == "unit"
             ):  # "kube-scheduler.service changes", "… is younger than the running unit"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -95,11 +96,15 @@ def etcd(context: AuditContext) -> Iterator[Finding]:
             yield _etcd(
                 Severity.ERROR, name, "etcd", said[:160], f"journalctl -u {host.collected.unit_of('etcd')}"
             )
+        if name in statuses and _is_cut_off(statuses, name):
+            said = "knows no leader, which others do: it is cut off from the other members"
+            remedy = "look at the network, its firewall and the peer certificates (port 2380)"
+            yield _etcd(Severity.ERROR, name, "etcd", said, remedy)
         for alarm in host.collected.alarms:
             remedy = (
                 "NOSPACE: compact, `etcdctl defrag`, then `etcdctl alarm disarm`; CORRUPT: replace the member"
             )
-            yield _etcd(Severity.CRITICAL, "", "alarm", alarm, remedy)
+            yield replace(_etcd(Severity.CRITICAL, "", "alarm", alarm, remedy), identity=alarm)
     revisions = {name: int(status["header"].get("revision", 0)) for name, status in statuses.items()}
     for name, status in statuses.items():
         yield from _size(context, name, status)
@@ -110,10 +115,21 @@ def etcd(context: AuditContext) -> Iterator[Finding]:
             )
 
 
+def _is_cut_off(statuses: Mapping[str, dict[str, Any]], name: str) -> bool:
+    """Whether a member knows no leader, and another one does."""
+    led = {each: int(status.get("leader", 0)) for each, status in statuses.items()}
+    return not led[name] and any(led.values())
+
+
 def _members(context: AuditContext) -> Iterator[Finding]:
     """Yield members of etcd that are none of the masters or never started, and masters that are no member."""
     members = next((m for host in context.hosts.values() if (m := host.collected.members) is not None), None)
     if members is None:
+        if any(
+            "etcdctl" not in host.collected.lacks and host.runs("etcd") for host in context.hosts.values()
+        ):
+            said = "members and alarms could not be listed, and were not looked at"
+            yield _etcd(Severity.WARNING, "", "members", said, "`etcdctl member list` on a master tells why")
         return
     masters = {str(master.address): master.name for master in context.cluster.masters}
     known = set()
@@ -124,7 +140,8 @@ def _members(context: AuditContext) -> Iterator[Finding]:
         shown = member.name or f"the member at {', '.join(member.peer_urls)}"
         if not mine:
             said = f"{shown} is a member and none of the masters: it counts for the quorum"
-            yield _etcd(Severity.ERROR, "", "members", said, "`etcdctl member remove` it, or bring it back")
+            found = _etcd(Severity.ERROR, "", "members", said, "`etcdctl member remove` it, or bring it back")
+            yield replace(found, identity=",".join(member.peer_urls))
         elif not member.name:
             said = f"{shown} was added and never started: it counts for the quorum"
             yield _etcd(Severity.ERROR, "", "members", said, "start it, or `etcdctl member remove` it")
@@ -136,7 +153,8 @@ def _members(context: AuditContext) -> Iterator[Finding]:
 
 
 def _quorum(context: AuditContext, statuses: Mapping[str, dict[str, Any]]) -> Iterator[Finding]:
-    members, alive = len(context.cluster.masters), len(statuses)
+    members = len(context.cluster.masters)
+    alive = sum(not _is_cut_off(statuses, name) for name in statuses)
     needed = members // 2 + 1
     unasked = [name for name, host in context.hosts.items() if "etcdctl" in host.collected.lacks]
     if unasked:

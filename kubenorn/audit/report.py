@@ -41,9 +41,16 @@ def audit_json(audits: Sequence[Audit], at: datetime) -> dict[str, Any]:
     }
 
 
-def known_keys(report: Mapping[str, Any]) -> set[str]:
-    """Return the findings' keys of an earlier audit's JSON. Raises LookupError or TypeError when it is none."""
-    return {finding["key"] for each in report["clusters"].values() for finding in each["findings"]}
+def known_keys(report: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Return cluster and key of each finding in an earlier audit's JSON.
+
+    Raises LookupError, TypeError or AttributeError when it is none.
+    """
+    return {
+        (cluster, finding["key"])
+        for cluster, each in report["clusters"].items()
+        for finding in each["findings"]
+    }
 
 
 def audit_junit(audits: Sequence[Audit]) -> bytes:
@@ -62,6 +69,8 @@ def _suite(audit: Audit, host: str) -> TestSuite:
             for finding in audit.serious
             if finding.host == host and finding.group is group
         ]
+        if host in audit.silent:
+            bad.append("the host gave no answer, so this was not looked at")
         cases.append(checked_case(name, "audit", group.value, not bad, "\n".join(bad)))
     suite = TestSuite(name)
     suite.add_testcases(cases)

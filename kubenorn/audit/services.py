@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from kubenorn.audit.collected import Process
 from kubenorn.audit.context import AuditContext, HostAudit
 from kubenorn.audit.finding import Finding, Group, Severity
+from kubenorn.audit.given_files import given_files
 from kubenorn.components import LEADER_ELECTED, Component, components
 from kubenorn.host_verification import HEALTH, backend_states, host_checks
 from kubenorn.records import UnitState
@@ -41,6 +42,7 @@ def services(context: AuditContext) -> Iterator[Finding]:
                 yield from _unit(name, host, component, unwell.suffering(component.name))
                 yield from _health(name, host, component, unwell)
             yield from _process(name, host, component)
+        yield from given_files(name, host)
         if "kubeconfig" in host.collected.lacks:
             said = "no administrator's kubeconfig was found there: health, leaders and the VIP were not asked about"
             remedy = "put one into /etc/kubernetes/admin.conf, for root alone"
@@ -109,13 +111,13 @@ def _backends(context: AuditContext) -> Iterator[Finding]:
         down = [
             server
             for server, status in backend_states(host.evidence).items()
-            if server in well and status == "DOWN"  # "DOWN 1/2": its last check was good
+            # "DOWN 1/2": its last check was good
+            if server in well and (status == "DOWN" or status.startswith(("MAINT", "DRAIN")))
         ]
         if down:
             said = f"does not use the kube-apiserver of {', '.join(down)}, which says that it is well"
-            yield _found(
-                Severity.WARNING, name, "haproxy", said, "journalctl -u haproxy tells what its check saw"
-            )
+            remedy = "journalctl -u haproxy tells what its check saw, or who took it out (`set server … state ready`)"
+            yield _found(Severity.WARNING, name, "haproxy", said, remedy)
 
 
 def _found(severity: Severity, host: str, unit: str, evidence: str, remedy: str) -> Finding:

@@ -43,7 +43,9 @@ def _counts(found: Audit) -> Table:
         table.add_column(SHORT.get(group, group.capitalize() if len(group) > 3 else group.upper()))
     for host in (*found.hosts, ""):
         cells = [
-            _cell([f for f in found.findings if f.group is group and f.host == host])
+            Text("?", "bold red")
+            if host in found.silent
+            else _cell([f for f in found.findings if f.group is group and f.host == host])
             for group in found.groups
         ]
         if host or any(cell.plain != "✓" for cell in cells):

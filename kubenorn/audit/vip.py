@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kubenorn.audit.context import AuditContext
 from kubenorn.audit.finding import Finding, Group, Severity
@@ -106,7 +106,7 @@ def _other_answers(context: AuditContext) -> Iterator[Finding]:
         who = " and ".join(holders)
         said = f"{mac} answers for it to {', '.join(names)}; that card is {whose}, and {who} holds it"
         remedy = "find who else has the address (`ip addr`, `arping -D`), and take it away there"
-        yield _found(Severity.ERROR, "", "VIP", said, remedy)
+        yield replace(_found(Severity.ERROR, "", "VIP", said, remedy), identity=mac)
 
 
 def _reached(context: AuditContext) -> Iterator[Finding]:
@@ -150,14 +150,17 @@ def _settings(context: AuditContext, seen: Mapping[str, KeepalivedSeen]) -> Iter
         if each.interface and each.interface not in interfaces:
             said = f"interface {each.interface} does not exist or has no address"
             yield _found(Severity.ERROR, name, path, said, "correct the interface")
-    yield from _peers(seen, paths)
+    yield from _peers(context, seen, paths)
 
 
-def _peers(seen: Mapping[str, KeepalivedSeen], paths: Mapping[str, str]) -> Iterator[Finding]:
+def _peers(
+    context: AuditContext, seen: Mapping[str, KeepalivedSeen], paths: Mapping[str, str]
+) -> Iterator[Finding]:
     """Yield hosts that do not send their adverts to another one: that one believes it is alone."""
     if not any(each.peers for each in seen.values()):
         return
-    sources = {name: each.source for name, each in seen.items() if each.source}
+    # Without unicast_src_ip keepalived sends from the interface's address.
+    sources = {name: each.source or str(context.cluster.master(name).address) for name, each in seen.items()}
     for name, each in seen.items():
         lacking = [other for other, source in sources.items() if other != name and source not in each.peers]
         if lacking:
@@ -165,7 +168,7 @@ def _peers(seen: Mapping[str, KeepalivedSeen], paths: Mapping[str, str]) -> Iter
             remedy = "list every other master: else a split brain"
             yield _found(Severity.ERROR, name, paths[name], said, remedy)
         strangers = each.peers - set(sources.values())
-        if strangers and len(sources) == len(seen):
+        if strangers:
             said = f"sends its adverts to {', '.join(sorted(strangers))} too, which is none of the masters looked at"
             yield _found(
                 Severity.INFO, name, paths[name], said, "remove it unless it is a master left out here"

@@ -126,6 +126,12 @@ FAULTS = [
         kept="/etc/kubernetes/encryption-configuration.yaml",
     ),
     Fault(
+        "a file it was given is gone",
+        "rm /etc/kubernetes/encryption-configuration.yaml",
+        ("services", "/etc/kubernetes/encryption-configuration.yaml"),
+        kept="/etc/kubernetes/encryption-configuration.yaml",
+    ),
+    Fault(
         "scheduler stopped",
         "systemctl stop kube-scheduler",
         ("services", "kube-scheduler"),

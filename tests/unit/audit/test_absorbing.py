@@ -1,17 +1,23 @@
 """One fault is told once, and never at the price of another one."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from io import StringIO
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 
 from kubenorn.audit import audit as module
 from kubenorn.audit.audit import audit
 from kubenorn.audit.finding import Finding, Group, Severity
-from tests.unit.audit.test_findings import context
+from kubenorn.audit.report import audit_html, audit_junit
+from kubenorn.audit.tables import audit_tables
+from tests.unit.audit.test_findings import NOW, context
 
-INFO, WARNING, ERROR = Severity.INFO, Severity.WARNING, Severity.ERROR
+INFO, WARNING, ERROR, CRITICAL = Severity
 CONF, UNIT = "/etc/keepalived/keepalived.conf", "/etc/systemd/system/kube-scheduler.service"
 
 
@@ -63,6 +69,11 @@ OTHER_ARGUMENTS = replace(ARGUMENTS, evidence="with --vmodule=x=4")
             [finding(WARNING, Group.CERTIFICATES, CONF, "ends in 25 days"), DRIFTED],
             [finding(WARNING, Group.CERTIFICATES, CONF, "ends in 25 days"), DRIFTED],
         ),
+        # Another content is a fault of its own, whatever the mode.
+        (
+            [finding(ERROR, Group.EXPOSURE, CONF, "has mode 0644"), DRIFTED],
+            [finding(ERROR, Group.EXPOSURE, CONF, "has mode 0644"), DRIFTED],
+        ),
         # The graver one says it.
         (
             [finding(ERROR, Group.CERTIFICATES, CONF, "ends in 5 days"), DRIFTED],
@@ -101,3 +112,25 @@ def test_a_baseline_does_not_know_what_became_worse() -> None:
     )
     errors = finding(INFO, Group.SERVICES, "etcd", "reported errors within the last hour; its only error, x")
     assert replace(errors, evidence="is not well: no answer").key != errors.key
+
+
+def test_a_baseline_tells_alarms_cards_and_differences_apart() -> None:
+    one = finding(
+        CRITICAL, Group.ETCD, "alarm", "memberID:7 alarm:NOSPACE", identity="memberID:7 alarm:NOSPACE"
+    )
+    assert one.key != replace(one, identity="memberID:7 alarm:CORRUPT").key
+    assert one.key == replace(one, remedy="another").key
+
+
+def test_a_host_that_gave_no_answer_is_told_whatever_is_looked_for() -> None:
+    asked = context("")
+    asked.missing["m4"] = "no route"
+    found = audit(asked, [Group.CERTIFICATES])
+    assert [(each.host, each.evidence) for each in found.findings] == [("m4", "gave no answer: no route")]
+    assert found.worst is CRITICAL
+    junit = ElementTree.fromstring(audit_junit([found]))
+    assert junit.get("failures") == "1"
+    console = Console(width=80, file=StringIO(), record=True)
+    console.print(audit_tables(found, infos=False))
+    assert re.search(r"m4 +\?", console.export_text())
+    assert re.search(r"<td class=\"text\">m4</td><td class=\"bad\">\?</td>", audit_html([found], NOW))

@@ -12,7 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kubenorn.audit.benchmark import recommendations
 from kubenorn.audit.certificates import certificates
-from kubenorn.audit.collected import EtcdMember, KubeconfigSeen, Process
+from kubenorn.audit.collected import EtcdMember, KubeconfigSeen, Process, load_certificates
 from kubenorn.audit.finding import Severity
 from kubenorn.audit.host import hosts
 from kubenorn.audit.members import etcd, leaders
@@ -255,6 +255,27 @@ def test_members_that_are_no_masters_and_masters_that_are_no_members() -> None:
         ("", "old is a learner: it does not vote"),
         ("m3", "is no member of etcd"),
     ]
+
+
+def test_a_member_that_is_cut_off_from_the_others() -> None:
+    found = context(*right())
+    for index, (name, host) in enumerate(found.hosts.items()):
+        header = {"cluster_id": 1, "member_id": index + 1, "revision": 5}
+        host.evidence.etcd_status = {"header": header, "leader": 0 if name == "m3" else 1, "dbSize": 0}
+    told = [(each.host, each.evidence) for each in etcd(found) if each.subject == "etcd"]
+    assert told == [("m3", "knows no leader, which others do: it is cut off from the other members")]
+
+
+def test_a_certificate_whose_extensions_make_no_sense_is_none_that_can_be_read() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "odd")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 7, NOW, NOW + timedelta(days=900))
+    odd = builder.add_extension(
+        # An iPAddress of five bytes (RFC 5280, 4.2.1.6 has four or sixteen).
+        x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), bytes.fromhex("300787050102030405")),
+        False,
+    ).sign(key, hashes.SHA256())
+    assert load_certificates(odd.public_bytes(serialization.Encoding.PEM)) == ()
 
 
 def test_two_that_say_they_lead() -> None:

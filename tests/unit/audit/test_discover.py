@@ -22,6 +22,38 @@ say() {
 """
 
 
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ("https://10.0.0.7:2379,https://x:1", "https://10.0.0.7:2379"),
+        ("http://[::1]:2379", "http://[::1]:2379"),
+        ("-K/tmp/evil", "https://127.0.0.1:2379"),
+        ("https://x/$(id)", "https://127.0.0.1:2379"),
+        ("file:///etc/shadow", "https://127.0.0.1:2379"),
+    ],
+)
+def test_what_anybody_says_of_etcd_is_an_address_or_nothing(tmp_path: Path, said: str, asked: str) -> None:
+    """It becomes a word on the command line of root's curl."""
+    shutil.copy("/bin/sleep", tmp_path / "etcd")
+    (tmp_path / "found").mkdir()
+    process = subprocess.Popen([tmp_path / "etcd", "60"], env={"ETCD_ADVERTISE_CLIENT_URLS": said})
+    try:
+        script = render_purely("discover.sh.j2", {"units": "", "tools": own_tools(a_cluster())})
+        script = script.replace("/proc/[0-9]*/exe", f"/proc/{process.pid}/exe")
+        done = subprocess.run(
+            ["sh", "-s"],
+            input=f'{SAY}{script}\nprintf "%s" "$etcd_url"',
+            env={**os.environ, "found": str(tmp_path / "found")},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    finally:
+        process.kill()
+        process.wait()
+    assert done.stdout == asked
+
+
 @pytest.mark.parametrize(("folder", "program"), [(0o755, 0o755), (0o777, 0o755), (0o755, 0o777)])
 def test_what_stands_beside_etcd_is_run_only_where_nobody_else_can_have_put_it(
     tmp_path: Path, folder: int, program: int

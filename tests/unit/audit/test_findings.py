@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from kubenorn.audit.collected import Collected
 from kubenorn.audit.context import HostAudit
 from kubenorn.audit.finding import Finding, Group, Severity
 from kubenorn.audit.fleet import equality
+from kubenorn.audit.given_files import given_files
 from kubenorn.audit.parse import parse_collected
 from kubenorn.audit.report import audit_html, audit_json, audit_junit, audit_prometheus, known_keys
 from kubenorn.audit.tables import audit_tables
@@ -205,6 +207,35 @@ def test_keepalived_that_is_wrong_on_one_host(change: tuple[str, str], evidence:
     assert evidence in found[0]
 
 
+def test_a_forgotten_peer_is_found_without_a_source_address_too() -> None:
+    configurations = [re.sub(r"unicast_src_ip .*", "", each) for each in right()]
+    assert list(vip(context(*configurations))) == []
+    configurations[1] = configurations[1].replace("        192.168.80.9\n", "")
+    (found,) = vip(context(*configurations))
+    assert "does not list m3 among its unicast_peer" in found.evidence
+
+
+def test_a_file_that_a_component_was_given_and_that_is_gone() -> None:
+    seen = "file\t640\troot\troot\t1.0\tf\t/etc/kubernetes/pki/ca.pem"
+    flag = "argument\t7\t--{}"
+    flags = [
+        flag.format("client-ca-file=/etc/kubernetes/pki/ca.pem"),
+        flag.format("encryption-provider-config=/etc/kubernetes/encryption.yaml"),
+        flag.format("log-file=/var/log/it"),
+        flag.format("audit-log-path=/var/log/audit"),
+    ]
+    found = context(*right(), more={"m1": (*flags, seen)})
+    told = [
+        (each.subject, each.evidence.partition(",")[0])
+        for each in given_files("m1", found.hosts["m1"])
+        if "kube-apiserver has it" in each.evidence
+    ]
+    assert told == [
+        ("/etc/kubernetes/pki/ca.pem", "holds no certificate"),
+        ("/etc/kubernetes/encryption.yaml", "does not exist any more"),
+    ]
+
+
 def test_a_flag_that_differs_on_one_master_is_found_and_own_addresses_are_not() -> None:
     flags = ("--event-ttl=1h", "--event-ttl=2h", "--event-ttl=1h")
     found = list(equality(context(*right(), flags=flags)))
@@ -235,7 +266,10 @@ def an_audit(*findings: Finding) -> Audit:
 def test_reports_tell_the_same() -> None:
     found = an_audit(FINDING, INFO)
     assert found.worst is Severity.ERROR
-    assert known_keys(json.loads(json.dumps(audit_json([found], NOW)))) == {FINDING.key, INFO.key}
+    assert known_keys(json.loads(json.dumps(audit_json([found], NOW)))) == {
+        ("production", FINDING.key),
+        ("production", INFO.key),
+    }
     junit = ElementTree.fromstring(audit_junit([found]))
     assert (junit.get("tests"), junit.get("failures")) == ("6", "1")
     page = audit_html([found], NOW)
