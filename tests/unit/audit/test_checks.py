@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from kubenorn.audit import services as service_checks
 from kubenorn.audit.benchmark import recommendations
 from kubenorn.audit.certificates import certificates
 from kubenorn.audit.collected import EtcdMember, KubeconfigSeen, Process, load_certificates
@@ -264,6 +265,26 @@ def test_a_member_that_is_cut_off_from_the_others() -> None:
         host.evidence.etcd_status = {"header": header, "leader": 0 if name == "m3" else 1, "dbSize": 0}
     told = [(each.host, each.evidence) for each in etcd(found) if each.subject == "etcd"]
     assert told == [("m3", "knows no leader, which others do: it is cut off from the other members")]
+
+
+@pytest.mark.parametrize(
+    ("status", "is_told"),
+    [
+        ("UP", False),
+        ("DOWN 1/2", False),
+        ("no check", False),
+        ("DOWN", True),
+        ("MAINT", True),
+        ("DRAIN", True),
+    ],
+)
+def test_a_kube_apiserver_that_haproxy_leaves_out(
+    monkeypatch: pytest.MonkeyPatch, status: str, is_told: bool
+) -> None:
+    monkeypatch.setattr(service_checks, "_unwell", lambda *_: {})
+    monkeypatch.setattr(service_checks, "backend_states", lambda _: {"m1": "UP", "m2": status})
+    told = [each.evidence for each in service_checks._backends(context(*right()))]
+    assert bool(told) == is_told
 
 
 def test_a_certificate_whose_extensions_make_no_sense_is_none_that_can_be_read() -> None:
