@@ -18,6 +18,7 @@ from kubenorn.errors import HostsUnreachableError, HostsWrongError, InputWrongEr
 from tasks.login import open_connection
 from tasks.pulse import Pulse
 from tasks.sudo import SUDO_PROMPT, SUDO_READY, SUDO_SECONDS, as_root_line, sudo_refusal
+from tasks.wire import close_channel
 
 CHANNEL_SECONDS = 15
 """How long a host we are logged in to may take to start a command."""
@@ -95,7 +96,7 @@ def run_command(
             return conversation.run(feed, password if needs_sudo else None)
         finally:
             # Also of a command that goes on: without its streams it ends when it reads or writes next.
-            channel.close()
+            close_channel(channel)
     except KubenornError:
         raise
     except TimeoutError as error:

@@ -26,7 +26,10 @@ class Wire:
 
     def close(self) -> str:
         """Close the stream and end its proxy; return what the proxy complained of last, if anything."""
-        self.stream.close()
+        if isinstance(self.stream, paramiko.Channel):
+            close_channel(self.stream)
+        else:
+            self.stream.close()
         return self.proxy.end() if self.proxy else ""
 
 
@@ -59,6 +62,17 @@ class ProxyProcess:
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def close_channel(channel: paramiko.Channel) -> None:
+    """Close a channel, one that was waited for with select(2) too.
+
+    paramiko writes to the pipe behind Channel.fileno() when data comes, and close() closes that pipe without keeping
+    the other thread from it: a broken pipe there ends the whole connection, with all its channels.
+    """
+    for buffer in (channel.in_buffer, channel.in_stderr_buffer):
+        buffer.set_event(threading.Event())
+    channel.close()
 
 
 @dataclass
