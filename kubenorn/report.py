@@ -22,10 +22,12 @@ class Run(Protocol):
     changed: bool
 
     @property
-    def plans(self) -> Mapping[str, HostPlan]: ...  # noqa: D102
+    def plans(self) -> Mapping[str, HostPlan]:
+        """What was planned, by host."""
 
     @property
-    def objects(self) -> Mapping[str, Sequence[tuple[ApiObject, str]]]: ...  # noqa: D102
+    def objects(self) -> Mapping[str, Sequence[tuple[ApiObject, str]]]:
+        """What the API lacked and why, by cluster."""
 
 
 def deployment_report(

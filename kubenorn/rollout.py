@@ -43,7 +43,8 @@ class HasUnits(Protocol):
     """What was seen on a host, by whatever looked."""
 
     @property
-    def units(self) -> Mapping[str, UnitState]: ...  # noqa: D102
+    def units(self) -> Mapping[str, UnitState]:
+        """The state of each unit, by its name without `.service`."""
 
 
 def is_running(seen: Mapping[str, HasUnits]) -> bool:
