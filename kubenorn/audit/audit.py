@@ -13,7 +13,8 @@ from kubenorn.audit.fleet import drift, equality
 from kubenorn.audit.host import hosts, silent
 from kubenorn.audit.members import etcd, leaders
 from kubenorn.audit.ports import ports
-from kubenorn.audit.services import SUFFERS, services
+from kubenorn.audit.services import services
+from kubenorn.audit.suffering import SUFFERS
 from kubenorn.audit.vip import vip
 from kubenorn.audit.wire import wire
 

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from kubenorn.audit.context import AuditContext, HostAudit
 from kubenorn.audit.finding import Finding, Group, Severity
+from kubenorn.audit.suffering import just_started, unwell_on
 from kubenorn.components import LEADER_ELECTED, Component, Listener, components
 from kubenorn.records import ListeningSocket, is_process
 
@@ -16,9 +17,11 @@ LOOPBACK = ("127.", "::1")
 def ports(context: AuditContext) -> Iterator[Finding]:
     """Yield ports that nobody or somebody else holds, and open ones without TLS."""
     for name, host in context.hosts.items():
+        unwell = unwell_on(context, name)
         for component in components(context.cluster):
+            suffers = unwell.cause(component.name) is not None
             for wanted in expected_listeners(component, host):
-                yield from _port(name, host, component, wanted)
+                yield from _port(name, host, component, wanted, suffers=suffers)
         yield from _insecure(name, host)
         yield from _etcd_without_tls(name, host)
 
@@ -37,16 +40,22 @@ def expected_listeners(component: Component, host: HostAudit) -> list[Listener]:
     return list(component.listeners)
 
 
-def _port(name: str, host: HostAudit, component: Component, wanted: Listener) -> Iterator[Finding]:
+def _port(
+    name: str, host: HostAudit, component: Component, wanted: Listener, *, suffers: bool
+) -> Iterator[Finding]:
+    """Yield what is wrong with one port. One that `suffers` from another component is told with that one."""
     held = [socket for socket in host.observed.listeners if socket.port == wanted.port]
     others = [socket for socket in held if not _is_of(socket, wanted, host, component)]
     subject = f"port {wanted.port}"
     if others:
         said = f"is held by {others[0].process or 'an unknown process'}, not {wanted.process}"
         yield _found(Severity.ERROR, name, subject, said, f"stop pid {others[0].pid or '?'}")
-    elif not held and host.runs(component.name):
-        said = f"{component.name} runs, and does not listen"
-        yield _found(Severity.ERROR, name, subject, said, f"journalctl -u {component.name}")
+    elif not held and host.runs(component.name) and not suffers:
+        young = just_started(host, component.name)
+        said, severity = f"{component.name} runs, and does not listen{young}", Severity.ERROR
+        if young:
+            severity = Severity.WARNING
+        yield _found(severity, name, subject, said, f"journalctl -u {component.name}")
     elif component.name not in LEADER_ELECTED and held and all(_is_local(socket) for socket in held):
         said = f"{component.name} listens on {held[0].address} alone: no other host reaches it"
         yield _found(Severity.ERROR, name, subject, said, "let it listen on the host's address")

@@ -1,20 +1,18 @@
 """Services: is everything running, as its unit says, from the files that are there?"""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 from kubenorn.audit.collected import Process
 from kubenorn.audit.context import AuditContext, HostAudit
 from kubenorn.audit.finding import Finding, Group, Severity
 from kubenorn.audit.given_files import given_files
-from kubenorn.components import LEADER_ELECTED, Component, components
-from kubenorn.host_verification import HEALTH, backend_states, host_checks
+from kubenorn.audit.suffering import MANY_RESTARTS, Unwell, just_started, unwell_on
+from kubenorn.components import Component, components
+from kubenorn.host_verification import backend_states
 from kubenorn.records import UnitState
 
-MANY_RESTARTS = 5
-"""So many restarts by systemd since it was started by hand are a crash loop, or were."""
 CLOCK_GRAIN = timedelta(seconds=1)
 """systemd before 248 tells times to the second only."""
 READ_ANEW = frozenset(
@@ -28,15 +26,10 @@ READ_ANEW = frozenset(
 """Flags whose files Kubernetes and etcd read anew by themselves; what is served is compared instead."""
 
 
-SUFFERS = "cannot work here"
-FOLLOWERS = ("kube-apiserver", *LEADER_ELECTED)
-"""Components that may need another one on their own host."""
-
-
 def services(context: AuditContext) -> Iterator[Finding]:
     """Yield what is wrong with the units and their processes."""
     for name, host in context.hosts.items():
-        unwell = _Unwell(host, _unwell(context, host), str(context.cluster.master(name).address))
+        unwell = unwell_on(context, name)
         for component in components(context.cluster):
             if unwell.cause(component.name) is None:
                 yield from _unit(name, host, component, unwell.suffering(component.name))
@@ -50,63 +43,9 @@ def services(context: AuditContext) -> Iterator[Finding]:
     yield from _backends(context)
 
 
-def _unwell(context: AuditContext, host: HostAudit) -> dict[str, str]:
-    """Return the components of a host that do not run, or run and say that they are not well, and what they say."""
-    checks = [check for check in host_checks(context.cluster, host.evidence) if check.group == HEALTH]
-    if "kubeconfig" in host.collected.lacks:
-        checks = []
-    found = {component.name: "" for component in components(context.cluster) if not host.runs(component.name)}
-    for check in checks:
-        component = check.name.removesuffix(" ready")
-        if not check.ok:
-            found.setdefault(component, check.detail)
-    return found
-
-
-@dataclass(frozen=True)
-class _Unwell:
-    """Which components of a host are not well, and which of them because of another one there."""
-
-    host: HostAudit
-    said: Mapping[str, str]
-    """By component: what its health says; empty for one that does not run."""
-    address: str
-
-    def cause(self, component: str) -> str | None:
-        """Return the component on this host because of which another one suffers; None when it does not.
-
-        One that was stopped on purpose would not be better with what it needs.
-        """
-        state = self.host.collected.units.get(self.host.collected.unit_of(component))
-        stopped = state is not None and (state.active, state.result) == ("inactive", "success")
-        needed = self._needed(component)
-        if component not in self.said or stopped or needed not in self.said:
-            return None
-        return self.cause(needed) or needed
-
-    def suffering(self, component: str) -> str:
-        """Return who else on the host cannot work because of a component, as the end of a sentence."""
-        others = [each for each in FOLLOWERS if self.cause(each) == component]
-        return f"; without it {' and '.join(others)} {SUFFERS}" if others else ""
-
-    def _needed(self, component: str) -> str:
-        """Return the one component of this host that a component asks; empty where it asks others as well."""
-        flags = self.host.collected.flags_of(component)
-        if component == "kube-apiserver":
-            return "etcd" if self._is_here(flags.get("etcd-servers", "").split(",")) else ""
-        if component in LEADER_ELECTED:
-            kubeconfig = self.host.collected.kubeconfigs.get(flags.get("kubeconfig", ""))
-            return "kube-apiserver" if kubeconfig and self._is_here([kubeconfig.server]) else ""
-        return ""
-
-    def _is_here(self, urls: Sequence[str]) -> bool:
-        here = {"127.0.0.1", "localhost", "::1", self.address}
-        return all(urlsplit(url).hostname in here for url in urls)
-
-
 def _backends(context: AuditContext) -> Iterator[Finding]:
     """Yield kube-apiservers that are well, and that a host's haproxy does not use."""
-    well = {name for name, host in context.hosts.items() if "kube-apiserver" not in _unwell(context, host)}
+    well = {name for name in context.hosts if "kube-apiserver" not in unwell_on(context, name).said}
     for name, host in context.hosts.items():
         down = [
             server
@@ -171,14 +110,17 @@ def _last_words(host: HostAudit, component: Component) -> str:
     return f"; {many}, {errors.at:%H:%M:%S} UTC: {errors.last[:160]}"
 
 
-def _health(name: str, host: HostAudit, component: Component, unwell: _Unwell) -> Iterator[Finding]:
+def _health(name: str, host: HostAudit, component: Component, unwell: Unwell) -> Iterator[Finding]:
     """Yield a component that runs and says that it is not well."""
     said = unwell.said.get(component.name)
     if said and host.runs(component.name):
         suffering = unwell.suffering(component.name)
-        evidence = f"is not well: {said[:160]}{suffering}{_last_words(host, component)}"
+        young = just_started(host, component.name)
+        evidence = f"is not well: {said[:160]}{young}{suffering}{_last_words(host, component)}"
         unit = host.collected.unit_of(component.name)
-        yield _found(Severity.ERROR, name, unit, evidence, f"journalctl -u {unit}")
+        yield _found(
+            Severity.WARNING if young else Severity.ERROR, name, unit, evidence, f"journalctl -u {unit}"
+        )
 
 
 def _process(name: str, host: HostAudit, component: Component) -> Iterator[Finding]:

@@ -196,7 +196,7 @@ def test_a_member_that_is_cut_off_from_the_others() -> None:
 def test_a_kube_apiserver_that_haproxy_leaves_out(
     monkeypatch: pytest.MonkeyPatch, status: str, is_told: bool
 ) -> None:
-    monkeypatch.setattr(service_checks, "_unwell", lambda *_: {})
+    monkeypatch.setattr(service_checks, "unwell_on", lambda *_: SimpleNamespace(said={}))
     monkeypatch.setattr(service_checks, "backend_states", lambda _: {"m1": "UP", "m2": status})
     told = [each.evidence for each in service_checks._backends(context(*right()))]
     assert bool(told) == is_told
@@ -274,6 +274,52 @@ def test_a_port_by_its_flag_and_one_that_nobody_else_reaches() -> None:
     assert told["port 7443"] == "kube-apiserver listens on 127.0.0.1 alone: no other host reaches it"
     assert told["port 8080"].startswith("kube-apiserver listens on 127.0.0.1:8080")
     assert "port 6443" not in told
+
+
+SCHEDULER = (
+    "process\tkube-scheduler\t9\t1\t/system.slice/kube-scheduler.service\t/usr/local/bin/kube-scheduler",
+    "argument\t9\t/usr/local/bin/kube-scheduler",
+)
+
+
+def started(ago: float, restarts: int = 0) -> tuple[str, ...]:
+    """Return what tells that the scheduler of m1 runs since so many seconds."""
+    at = NOW - timedelta(seconds=ago)
+    return (
+        *SCHEDULER,
+        "unit\tId=kube-scheduler.service",
+        "unit\tActiveState=active",
+        f"unit\tNRestarts={restarts}",
+        f"unit\tExecMainStartTimestamp={at:%a %Y-%m-%d %H:%M:%S.%f} UTC",
+        "unit\t",
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "severity", "end"),
+    [
+        (started(ago=3), Severity.WARNING, "does not listen; it was started 3 s ago"),
+        (started(ago=60), Severity.ERROR, "does not listen"),
+        (started(ago=3, restarts=9), Severity.ERROR, "does not listen"),
+    ],
+)
+def test_one_that_was_just_started_had_no_time_to_listen(
+    said: tuple[str, ...], severity: Severity, end: str
+) -> None:
+    (told,) = (each for each in ports(context(*right(), more={"m1": said})) if each.subject == "port 10259")
+    assert (told.host, told.severity) == ("m1", severity)
+    assert told.evidence == f"kube-scheduler runs, and {end}"
+
+
+def test_one_that_suffers_is_told_with_what_it_needs() -> None:
+    more = (*started(ago=60), "argument\t9\t--kubeconfig=/s.conf")
+    found = context(*right(), more={"m1": more})
+    host = found.hosts["m1"]
+    asks = {"/s.conf": KubeconfigSeen("https://127.0.0.1:6443", b"", b"")}
+    object.__setattr__(host.collected, "kubeconfigs", asks)
+    assert not [each for each in ports(found) if each.subject == "port 10259"]
+    asks["/s.conf"] = KubeconfigSeen("https://192.168.80.13:8443", b"", b"")
+    assert [each.host for each in ports(found) if each.subject == "port 10259"] == ["m1"]
 
 
 def test_a_kubeconfig_without_tls() -> None:

@@ -153,9 +153,17 @@ def context(
         words = ["kube-apiserver", f"--advertise-address={own}", f"--etcd-servers=https://{own}:2379"]
         words += [flags[index]] if flags else []
         evidence: Any = SimpleNamespace(
-            addresses=(("ens192", own),), http={}, hostname=name, metrics={}, etcd_status=None
+            addresses=(("ens192", own),),
+            http={},
+            hostname=name,
+            metrics={},
+            etcd_status=None,
+            etcd_error="",
+            units={},
+            listeners=(),
+            clock=NOW,
         )
-        observed: Any = SimpleNamespace(units={}, files={})
+        observed: Any = SimpleNamespace(units={}, files={}, listeners=(), clock=NOW)
         program = "process\tkube-apiserver\t7\t1\t/system.slice/kube-apiserver.service\t/usr/local/bin/kube-apiserver"
         said = collected(
             program,
