@@ -19,6 +19,8 @@ HAPROXY_STATISTICS_SOCKET = PurePosixPath("/run/haproxy-statistics.sock")
 """Where haproxy tells root on its own host how it sees the kube-apiservers."""
 CHANGE_SETS = STATE / "change-sets"
 """What each run replaced, for roll-back; a folder a run."""
+UNJUDGED_FILE = PurePosixPath("/run/kubenorn-unjudged")
+"""Which change set was applied and not yet found ready by its controller: gone after a reboot."""
 HAPROXY_DOWN_FILE = PurePosixPath("/run/kubenorn/haproxy-down")
 """0 while haproxy runs, 1 after it stopped: written by haproxy's unit, watched by keepalived."""
 

@@ -18,6 +18,7 @@ from kubenorn.layout import (
     STATE,
     TMPFILES,
     UNITS,
+    UNJUDGED_FILE,
 )
 from kubenorn.plan import Action, HostPlan
 from kubenorn.render import Render
@@ -109,6 +110,7 @@ def build_payload(
             "binaries": [_binary(b) for b in plan.binaries],
             "zstd": zstd,
             "roll_back": roll_back,
+            "unjudged": UNJUDGED_FILE,
             "change_set": CHANGE_SETS / run_id,
             "change_sets": CHANGE_SETS,
             "kept_change_sets": KEPT_CHANGE_SETS,

@@ -2,8 +2,8 @@
 
 A shell on each host holds a flock(1) for as long as the controller feeds it. It ends with the connection, so a
 controller that was killed leaves no lock; one that is cut off without a word leaves a lock nobody feeds, which
-shows in its age and can be broken. Whoever gets the lock also waits for what a killed controller's script still does:
-that finishes or undoes by itself what it began.
+shows in its age and can be broken. Before it ends it waits for what a killed controller's script still does, and
+judges in the controller's stead: units that do not stay up with what was changed get their previous files back.
 """
 
 import getpass
@@ -21,8 +21,10 @@ from nornir.plugins.runners import ThreadedRunner
 
 from kubenorn.console import console
 from kubenorn.errors import HostsUnreachableError, HostsWrongError, KubenornError
-from kubenorn.layout import STATE
+from kubenorn.layout import STATE, UNJUDGED_FILE
+from kubenorn.render import Render
 from tasks.exec_channel import StandardInput, run_command
+from tasks.rendering import renderer
 
 FEED_SECONDS = 1.0
 STALE_SECONDS = 30
@@ -35,33 +37,19 @@ DYING_SECONDS = 4
 """How long the lock of a controller that was killed a moment ago may still stand."""
 LOCKED, REFUSED = "locked", "refused"
 
-_HOLD = f"""
-umask 077
-mkdir -p {STATE} && cd {STATE} && exec 9<>run-lock || exit 74
-if ! flock -w {DYING_SECONDS} 9; then
-    age=$(($(date +%s) - $(stat -c %Y run-lock.fed 2>/dev/null || echo 0)))
-    printf 'held\\t%s\\t%s\\n' "$age" "$(cat run-lock.owner 2>/dev/null)"
-    [ "$1" = break ] && [ "$age" -gt {STALE_SECONDS} ] || exit 75
-    kill "$(cat run-lock.pid 2>/dev/null)" 2>/dev/null
-    flock -w 10 9 || exit 75
-fi
-echo $$ >run-lock.pid
-printf '%s\\n' "$2" >run-lock.owner
-: >run-lock.fed
-exec 8<>lock
-turns={ORPHAN_SECONDS}
-until flock -w 1 8; do
-    : >run-lock.fed
-    # It ends here, too, when its controller is gone: then nobody reads this.
-    echo busy
-    turns=$((turns - 1))
-    [ "$turns" -gt 0 ] || exit 75
-done
-exec 8>&-
-echo locked
-while read -r _; do : >run-lock.fed; done
-rm -f run-lock.owner run-lock.pid run-lock.fed
-"""
+
+def hold_script(render: Render) -> str:
+    """Return what holds the lock on a host: a shell script of two arguments, `keep` or `break` and the owner."""
+    return render(
+        "lock.sh.j2",
+        {
+            "state": STATE,
+            "unjudged": UNJUDGED_FILE,
+            "orphan_seconds": ORPHAN_SECONDS,
+            "dying_seconds": DYING_SECONDS,
+            "stale_seconds": STALE_SECONDS,
+        },
+    )
 
 
 class _Lock:
@@ -101,8 +89,10 @@ class _Lock:
         def feed(pipe: StandardInput) -> None:
             while not self.release.wait(FEED_SECONDS):
                 pipe.write(b"\n")
+            pipe.write(b"released\n")
 
-        words = ["sh", "-c", _HOLD, "sh", "break" if break_lock else "keep", owner]
+        script = hold_script(renderer(task))
+        words = ["sh", "-c", script, "sh", "break" if break_lock else "keep", owner]
         try:
             run_command(task, shlex.join(words), feed=feed, timeout=HOLD_SECONDS, on_line=hear)
         except KubenornError as error:

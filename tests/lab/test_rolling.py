@@ -13,6 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lab.tools import wait_for
 from tests.lab.controller import ROOT, Controller
 from tests.lab.hosts import active_since, all_ready, everywhere, kubectl, restarted, vip_holders
@@ -213,15 +215,19 @@ def test_ctrl_c_finishes_the_host_and_begins_no_other(cluster: Controller, tmp_p
         assert set(levels(cluster).values()) == {""}
 
 
+@pytest.mark.parametrize(
+    "sign",
+    [f"grep -l no-such-flag {UNIT_FILE}", "cat /run/kubenorn-unjudged"],
+    ids=["while it is changed", "while it is waited for"],
+)
 def test_a_host_whose_controller_was_killed_undoes_what_does_not_start(
-    cluster: Controller, tmp_path: Path
+    cluster: Controller, tmp_path: Path, sign: str
 ) -> None:
     changes = {"cluster.extra_arguments": {"kube-scheduler": {"no-such-flag": "1"}}}
     right = everywhere(cluster.lab, f"sha256sum {UNIT_FILE}")
     with available(cluster):
         process = begin(cluster, cluster.inventory(tmp_path / "inventory", changes))
-        changed = f"grep -l no-such-flag {UNIT_FILE}"
-        assert wait_for(lambda: any(everywhere(cluster.lab, changed, check=False).values()), seconds=60)
+        assert wait_for(lambda: any(everywhere(cluster.lab, sign, check=False).values()), seconds=60)
         process.kill()
         process.communicate(timeout=60)
         assert wait_for(lambda: everywhere(cluster.lab, f"sha256sum {UNIT_FILE}") == right, seconds=240)

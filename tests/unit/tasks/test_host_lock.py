@@ -1,19 +1,65 @@
 """The lock's script on a host, run here with a folder of its own."""
 
+import os
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from kubenorn.layout import STATE
-from tasks.host_lock import _HOLD, DYING_SECONDS, STALE_SECONDS, _Lock
+from kubenorn.render import render_purely
+from tasks.host_lock import STALE_SECONDS, _Lock
 
 
-def hold(folder: Path, owner: str, mode: str = "keep") -> subprocess.Popen[str]:
-    script = _HOLD.replace(str(STATE), str(folder)).replace(f"-w {DYING_SECONDS} 9", "-w 1 9")
+class Host:
+    """A folder that stands for a host, with one change set whose unit is as the file `unit` says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.unjudged = folder / "unjudged"
+        self.unit = folder / "unit"
+        self.change_set = folder / "change-sets" / "run"
+        for made in (self.change_set, folder / "bin"):
+            made.mkdir(parents=True)
+        self.unit.write_text("active")
+        self.program("systemctl", f"cat {self.unit}")
+        self.program("sleep", "exec /usr/bin/sleep 0.1")
+        (self.change_set / "units").write_text("restart\thaproxy\tawaited\n")
+        (self.change_set / "journal").write_text("1\tkept\t/etc/haproxy/haproxy.cfg\n")
+        (self.change_set / "rollback.sh").write_text(f"echo >{folder}/put-back\n")
+
+    def program(self, name: str, script: str) -> None:
+        path = self.folder / "bin" / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def applied(self) -> None:
+        self.unjudged.write_text(f"{self.change_set}\n")
+
+    @property
+    def put_back(self) -> bool:
+        return (self.folder / "put-back").exists()
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def hold(host: Host, owner: str, mode: str = "keep") -> subprocess.Popen[str]:
+    variables = {
+        "state": host.folder,
+        "unjudged": host.unjudged,
+        "orphan_seconds": 20,
+        "dying_seconds": 1,
+        "stale_seconds": STALE_SECONDS,
+    }
     return subprocess.Popen(
-        ["sh", "-c", script, "sh", mode, owner], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ["sh", "-c", render_purely("lock.sh.j2", variables), "sh", mode, owner],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PATH": f"{host.folder / 'bin'}:{os.environ['PATH']}"},
     )
 
 
@@ -23,23 +69,23 @@ def said(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.parametrize("mode", ["keep", "break"])
-def test_a_lock_that_is_fed_is_left_alone(tmp_path: Path, mode: str) -> None:
-    first = hold(tmp_path, "first")
+def test_a_lock_that_is_fed_is_left_alone(host: Host, mode: str) -> None:
+    first = hold(host, "first")
     assert said(first) == "locked"
-    second = hold(tmp_path, "second", mode)
+    second = hold(host, "second", mode)
     assert said(second).endswith("first")
     assert second.wait(10) == 75
     assert first.poll() is None
     first.communicate()
-    assert not (tmp_path / "run-lock.owner").exists()
+    assert not (host.folder / "run-lock.owner").exists()
 
 
-def test_one_that_nobody_feeds_is_taken_when_asked_for(tmp_path: Path) -> None:
-    first = hold(tmp_path, "first")
+def test_one_that_nobody_feeds_is_taken_when_asked_for(host: Host) -> None:
+    first = hold(host, "first")
     assert said(first) == "locked"
     ago = time.time() - STALE_SECONDS - 60
-    subprocess.run(["touch", "-d", f"@{ago}", tmp_path / "run-lock.fed"], check=True)
-    second = hold(tmp_path, "second", "break")
+    subprocess.run(["touch", "-d", f"@{ago}", host.folder / "run-lock.fed"], check=True)
+    second = hold(host, "second", "break")
     held, age, owner = said(second).split("\t")
     assert (held, owner) == ("held", "first")
     assert STALE_SECONDS + 60 <= int(age) <= STALE_SECONDS + 70
@@ -48,21 +94,21 @@ def test_one_that_nobody_feeds_is_taken_when_asked_for(tmp_path: Path) -> None:
     second.communicate()
 
 
-def test_what_an_earlier_run_still_does_is_waited_for(tmp_path: Path) -> None:
-    orphan = subprocess.Popen(["flock", tmp_path / "lock", "sleep", "2"])
+def test_what_an_earlier_run_still_does_is_waited_for(host: Host) -> None:
+    orphan = subprocess.Popen(["flock", host.folder / "lock", "sleep", "2"])
     time.sleep(0.3)
-    process = hold(tmp_path, "next")
+    process = hold(host, "next")
     waiting = list(iter(lambda: said(process), "locked"))
     assert set(waiting) == {"busy"}
     assert orphan.wait(5) == 0
     process.communicate()
 
 
-def test_waiting_ends_with_the_controller(tmp_path: Path) -> None:
-    orphan = subprocess.Popen(["flock", tmp_path / "lock", "sleep", "30"])
+def test_waiting_ends_with_the_controller(host: Host) -> None:
+    orphan = subprocess.Popen(["flock", host.folder / "lock", "sleep", "30"])
     try:
         time.sleep(0.3)
-        process = hold(tmp_path, "next")
+        process = hold(host, "next")
         assert said(process) == "busy"
         assert process.stdout
         process.stdout.close()
@@ -70,6 +116,70 @@ def test_waiting_ends_with_the_controller(tmp_path: Path) -> None:
     finally:
         subprocess.run(["pkill", "-P", str(orphan.pid)], check=False)
         orphan.wait(5)
+
+
+def test_what_its_controller_has_judged_is_left_as_it_is(host: Host) -> None:
+    process = hold(host, "first")
+    assert said(process) == "locked"
+    host.applied()
+    host.unit.write_text("failed")
+    process.communicate("\nreleased\n", timeout=10)
+    assert not host.unjudged.exists()
+    assert not host.put_back
+
+
+@pytest.mark.parametrize(("state", "put_back"), [("active", False), ("reloading", False), ("failed", True)])
+def test_what_a_killed_controller_left_is_judged_in_its_stead(host: Host, state: str, put_back: bool) -> None:
+    process = hold(host, "first")
+    assert said(process) == "locked"
+    host.applied()
+    host.unit.write_text(state)
+    process.communicate("\n", timeout=10)
+    assert host.put_back is put_back
+    assert not host.unjudged.exists()
+    assert not (host.folder / "run-lock.owner").exists()
+
+
+def test_the_script_of_a_killed_controller_ends_before_it_is_judged(host: Host) -> None:
+    process = hold(host, "first")
+    assert said(process) == "locked"
+    script = f"/usr/bin/sleep 1; echo {host.change_set} >{host.unjudged}; echo failed >{host.unit}"
+    subprocess.Popen(["flock", host.folder / "lock", "sh", "-c", script])
+    time.sleep(0.3)
+    process.communicate("\n", timeout=10)
+    assert host.put_back
+
+
+def test_the_next_run_waits_while_it_is_judged(host: Host) -> None:
+    first = hold(host, "first")
+    assert said(first) == "locked"
+    host.applied()
+    host.program("sleep", "exec /usr/bin/sleep 0.4")
+    assert first.stdin
+    first.stdin.close()
+    second = hold(host, "second")
+    assert set(iter(lambda: said(second), "locked")) == {"busy"}
+    assert first.wait(1) == 0
+    assert not host.unjudged.exists()
+    second.communicate("released\n", timeout=10)
+
+
+def test_what_nobody_judged_is_judged_before_the_next_run(host: Host) -> None:
+    host.applied()
+    host.unit.write_text("failed")
+    process = hold(host, "next")
+    assert set(iter(lambda: said(process), "locked")) == {"busy"}
+    assert host.put_back
+    process.communicate("released\n", timeout=10)
+
+
+def test_what_was_put_back_already_is_not_put_back_again(host: Host) -> None:
+    host.applied()
+    host.unit.write_text("failed")
+    (host.change_set / "journal").rename(host.change_set / "journal.rolled-back")
+    hold(host, "next").communicate("released\n", timeout=10)
+    assert not host.put_back
+    assert not host.unjudged.exists()
 
 
 def test_a_lock_that_ends_by_itself_is_lost() -> None:
