@@ -1,8 +1,11 @@
 """The observed state of one host: what its probe answered, parsed into types."""
 
 import base64
+import io
 import json
-from collections.abc import Mapping
+import tarfile
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Interface
@@ -77,11 +80,14 @@ class ObservedHost:
         return next((name for name, interface in self.addresses if interface.ip == address), None)
 
 
+_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError)
+
+
 def parse_probe(output: str) -> ObservedHost:
     """Return what a probe printed. Raises HostsWrongError when it did not run to its end, or makes no sense."""
     try:
         return _parse(output)
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError) as error:
+    except (*_NONSENSE, tarfile.TarError, EOFError, zlib.error) as error:
         raise HostsWrongError(
             f"the probe's answer makes no sense ({type(error).__name__}); run again with --verbose to see it"
         ) from error
@@ -125,7 +131,7 @@ def _parse(output: str) -> ObservedHost:
 
 def _files(groups: dict[str, list[list[str]]]) -> dict[PurePosixPath, ObservedFile]:
     digests = {path: digest for digest, path in groups.get("sha256", [])}
-    texts = {path: base64.b64decode(text) for path, text in groups.get("text", [])}
+    texts = dict(_texts(groups))
     return {
         PurePosixPath(path): ObservedFile(
             mode=int(mode, 8),
@@ -139,6 +145,15 @@ def _files(groups: dict[str, list[list[str]]]) -> dict[PurePosixPath, ObservedFi
         )
         for mode, owner, group, size, modified, kind, path in groups.get("file", [])
     }
+
+
+def _texts(groups: dict[str, list[list[str]]]) -> Iterator[tuple[str, bytes]]:
+    """Yield the path and the content of each file in the tar archives that the probe packed."""
+    for (packed,) in groups.get("texts", []):
+        with tarfile.open(fileobj=io.BytesIO(base64.b64decode(packed)), mode="r:gz") as archive:
+            for member in archive:
+                if content := archive.extractfile(member):
+                    yield member.name, content.read()
 
 
 def _objects(single: dict[str, list[str]]) -> ObservedObjects | None:
