@@ -82,18 +82,24 @@ class Drill:
 
         Raises HostsWrongError when nobody, or more than one host, has the VIP.
         """
-        found = faults(
+        return [
+            replace(fault, predicted_seconds=recovery_seconds(self.cluster, fault, self._heir(fault)))
+            for fault in self._found(scenario)
+            if fault.host in targets
+        ]
+
+    def spared(self, scenario: Scenario, targets: Sequence[str]) -> list[Fault]:
+        """Return what a scenario would break now on the hosts that may not be broken; raises like `due`."""
+        return [fault for fault in self._found(scenario) if fault.host not in targets]
+
+    def _found(self, scenario: Scenario) -> list[Fault]:
+        return faults(
             scenario,
             self.cluster,
             holder=self.holder(),
             leaders=self._leaders(),
             etcd_leader=self._etcd_leader(),
         )
-        return [
-            replace(fault, predicted_seconds=recovery_seconds(self.cluster, fault, self._heir(fault)))
-            for fault in found
-            if fault.host in targets
-        ]
 
     def _heir(self, fault: Fault) -> Master | None:
         return successor_of(self.cluster, fault.host)

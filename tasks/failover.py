@@ -182,7 +182,9 @@ class Failover:
         """Print what is about to be done, as it would be now. Raises HostsWrongError when that is nothing."""
         planned: list[tuple[Fault, int]] = []
         for scenario in self.scenarios:
-            planned += [(fault, self.cycles) for fault in drill.due(scenario, self.session.hosts)]
+            if due := drill.due(scenario, self.session.hosts):
+                planned += [(fault, self.cycles) for fault in due]
+                self._note_spared(scenario, drill)
         if not planned:
             raise HostsWrongError(
                 "--filter: none of the selected hosts is one that these scenarios would break now (the VIP is on "
@@ -219,8 +221,18 @@ class Failover:
                     if not due:
                         self._drop(scenario, cycle, drill.holder())
                         break
+                    self._note_spared(scenario, drill)
                     for fault in due:
                         console.print(one_line(drill.strike(fault)))
+
+    def _note_spared(self, scenario: Scenario, drill: Drill) -> None:
+        """Note what of a scenario is left out: of two leaders one may be on a host that is not selected."""
+        for fault in drill.spared(scenario, self.session.hosts):
+            line = (
+                f"{scenario} left out {fault.what}, which leads on {fault.host}: that host is not selected."
+            )
+            if line not in self.skipped:
+                self.skipped.append(line)
 
     def _drop(self, scenario: Scenario, drilled: int, holder: str) -> None:
         """Note that none of the selected hosts is what a scenario breaks, after so many cycles of it."""

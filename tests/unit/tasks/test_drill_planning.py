@@ -1,5 +1,6 @@
 """What a drill refuses before it looks at any host."""
 
+from collections.abc import Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ import pytest
 
 from kubenorn.drill.expectations import Limits
 from kubenorn.drill.results import Drilled, DrillReport
-from kubenorn.drill.scenarios import Fault, Scenario
+from kubenorn.drill.scenarios import Fault, Scenario, unit_fault
 from kubenorn.errors import HostsUnreachableError, HostsWrongError, InputWrongError
 from kubenorn.host_verification import Check
 from kubenorn.verification import EVIDENCE, Verification
@@ -127,9 +128,10 @@ class DrillOf:
 
     view = SimpleNamespace()
 
-    def __init__(self, targets: int) -> None:
+    def __init__(self, targets: int, spared: Sequence[Fault] = ()) -> None:
         self.drilled: list[Drilled] = []
         self._targets = targets
+        self._spared = list(spared)
 
     def holder(self) -> str:
         return "m3"
@@ -137,13 +139,16 @@ class DrillOf:
     def due(self, *_: object) -> list[Fault]:
         return [haproxy_stop()] if len(self.drilled) < self._targets else []
 
+    def spared(self, *_: object) -> list[Fault]:
+        return self._spared
+
     def strike(self, _: Fault) -> Drilled:
         self.drilled.append(drilled(len(self.drilled) + 1))
         return self.drilled[-1]
 
 
-def reported(failover: Failover, targets: int) -> DrillReport:
-    drill = cast(Drill, DrillOf(targets))
+def reported(failover: Failover, targets: int, spared: Sequence[Fault] = ()) -> DrillReport:
+    drill = cast(Drill, DrillOf(targets, spared))
     failover.drill = drill
     failover.run(drill)
     return failover.report
@@ -163,6 +168,14 @@ def test_cycles_that_were_asked_for_and_not_drilled_are_not_right(tmp_path: Path
     everything.scenarios = [Scenario.HAPROXY_STOP]
     assert not reported(everything, 2).ok, "all could do it, but not as often as asked"
     assert reported(planned(tmp_path, scenarios=[Scenario.HAPROXY_STOP], cycles=3), 3).ok
+
+
+def test_a_leader_on_a_host_that_is_not_selected_is_told_of(tmp_path: Path) -> None:
+    asked = planned(tmp_path, scenarios=[Scenario.LEADER_STOP], cycles=2)
+    scheduler = unit_fault(Scenario.LEADER_STOP, "m3", "kube-scheduler")
+    assert reported(asked, 2, [scheduler]).skipped == (
+        "leader-stop left out kube-scheduler, which leads on m3: that host is not selected.",
+    )
 
 
 def test_what_all_cannot_do_is_a_mere_note(tmp_path: Path) -> None:
