@@ -20,10 +20,14 @@ READ_ANEW = frozenset(
         *("tls-cert-file", "tls-private-key-file", "client-ca-file", "requestheader-client-ca-file"),
         *("proxy-client-cert-file", "proxy-client-key-file", "etcd-certfile", "etcd-keyfile"),
         *("kubelet-client-certificate", "kubelet-client-key"),
+        # since 1.30, see k8s.io/kubernetes KEP-3331 and KEP-3221
+        *("authentication-config", "authorization-config"),
         *("cert-file", "key-file", "peer-cert-file", "peer-key-file"),
     }
 )
 """Flags whose files Kubernetes and etcd read anew by themselves; what is served is compared instead."""
+READ_ANEW_IF_ASKED = {"encryption-provider-config": "encryption-provider-config-automatic-reload"}
+"""Flags whose files are read anew where another flag says so, since 1.26 (KEP-3299)."""
 
 
 def services(context: AuditContext) -> Iterator[Finding]:
@@ -171,6 +175,7 @@ def _stale(name: str, host: HostAudit, component: Component, process: Process) -
         if value.startswith("/")
         and "log" not in flag
         and flag not in READ_ANEW
+        and process.flags.get(READ_ANEW_IF_ASKED.get(flag, "")) != "true"
         and not value.endswith(".pid")
     ]
     if component.name == "keepalived":

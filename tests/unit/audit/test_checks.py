@@ -20,6 +20,7 @@ from kubenorn.audit.ports import ports
 from kubenorn.audit.skew import build_version, skew
 from kubenorn.audit.vip import vip
 from kubenorn.audit.wire import wire
+from kubenorn.components import components
 from kubenorn.records import ListeningSocket
 from tests.unit.audit.test_findings import context, right
 
@@ -274,6 +275,35 @@ def test_a_port_by_its_flag_and_one_that_nobody_else_reaches() -> None:
     assert told["port 7443"] == "kube-apiserver listens on 127.0.0.1 alone: no other host reaches it"
     assert told["port 8080"].startswith("kube-apiserver listens on 127.0.0.1:8080")
     assert "port 6443" not in told
+
+
+@pytest.mark.parametrize(
+    ("flag", "more", "stale"),
+    [
+        ("encryption-provider-config", (), True),
+        ("encryption-provider-config", ("--encryption-provider-config-automatic-reload=true",), False),
+        ("authorization-config", (), False),
+        ("audit-policy-file", (), True),
+    ],
+)
+def test_a_file_that_is_younger_than_the_process_that_read_it_once(
+    flag: str, more: tuple[str, ...], stale: bool
+) -> None:
+    start, changed = NOW - timedelta(hours=1), (NOW - timedelta(minutes=10)).timestamp()
+    said = (
+        "unit\tId=kube-apiserver.service",
+        f"unit\tExecMainStartTimestamp={start:%a %Y-%m-%d %H:%M:%S.%f} UTC",
+        "unit\t",
+        f"argument\t7\t--{flag}=/etc/kubernetes/given.yaml",
+        *(f"argument\t7\t{word}" for word in more),
+        f"file\t600\troot\troot\t{changed}\tf\t/etc/kubernetes/given.yaml",
+    )
+    found = context(right()[0], more={"m1": said})
+    host = found.hosts["m1"]
+    (component,) = (each for each in components(found.cluster) if each.name == "kube-apiserver")
+    process = host.collected.processes["kube-apiserver"]
+    told = list(service_checks._stale("m1", host, component, process))
+    assert bool(told) is stale
 
 
 SCHEDULER = (
