@@ -91,18 +91,18 @@ def deploy(
             return
         if not run.empty:
             confirm("Go ahead?", yes=yes)
-        with changing(run, recording, what="deploy", break_lock=break_lock) as interrupt:
+        with changing(run, recording, what="deploy", break_lock=break_lock) as change:
             if run.replanned:
                 errors.print("The hosts have been changed since they were looked at:", style="yellow")
                 show_plan(run, verbose=verbose)
-                with interrupt.asking():
+                with change.interrupt.asking():
                     confirm("Go ahead?", yes=yes)
                 recording.planned()
-            rollout = Rollout(run, recording, wanted_serial, interrupt)
+            rollout = Rollout(run, recording, wanted_serial, change)
             rollout.apply()
-            interrupt.check(rollout.summary())
+            change.interrupt.check(rollout.summary())
             run.apply_objects()
-            interrupt.check(f"{rollout.summary()} Nothing was verified.")
+            change.interrupt.check(f"{rollout.summary()} Nothing was verified.")
             if Part.VERIFY in run.parts:
                 recording.verifications = run.verify()
         show_outcome(recording, verbose=verbose)

@@ -77,13 +77,11 @@ def rollback(
         if chosen:
             run_id = next(iter(chosen.values())).run_id
             confirm(f"Put back run {run_id} on {', '.join(chosen)}?", yes=yes)
-        with changing(
-            run, recording, what="rollback", break_lock=break_lock, always=bool(chosen)
-        ) as interrupt:
-            rollout = Rollout(run, recording, Serial(count=1), interrupt)
+        with changing(run, recording, what="rollback", break_lock=break_lock, always=bool(chosen)) as change:
+            rollout = Rollout(run, recording, Serial(count=1), change)
             for host, what in rollout.put_back(chosen).items():
                 console.print(f"{host}: {what}")
-            interrupt.check(f"{rollout.summary()} Nothing was verified.")
+            change.interrupt.check(f"{rollout.summary()} Nothing was verified.")
             recording.verifications = run.verify()
         show_outcome(recording, verbose=verbose)
         if not all(verification.ok for verification in recording.verifications):

@@ -1,22 +1,37 @@
 """What surrounds every change of hosts: the lock, a way to stop, and a watch on the API through the VIP."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 from kubenorn.api_prober import ApiProber
 from kubenorn.cluster import Cluster
 from kubenorn.pki.shelf import CONTROLLER
 from tasks.deployment import Deployment
-from tasks.host_lock import locked
+from tasks.host_lock import Lock, locked
 from tasks.interrupt import Interrupt, interruptible
 from tasks.looking import in_use
 from tasks.recording import Recording
 
 
+@dataclass(frozen=True)
+class Change:
+    """A change of hosts that is under way."""
+
+    interrupt: Interrupt
+    lock: Lock | None = None
+    """None where there is nothing to change."""
+
+    def found_ready(self, hosts: Collection[str]) -> None:
+        """Note that hosts that were changed are ready: they stay as they are, should this run die now."""
+        if self.lock:
+            self.lock.judged(hosts)
+
+
 @contextmanager
 def changing(
     run: Deployment, recording: Recording, *, what: str, break_lock: bool, always: bool = False
-) -> Iterator[Interrupt]:
+) -> Iterator[Change]:
     """Hold the lock of every cluster that is about to be changed, and watch the API of those in use.
 
     Once nobody else can change them the hosts are looked at again; `run.replanned` says whether the plan is another
@@ -26,19 +41,21 @@ def changing(
     the caller changes hosts `always`. Raises like `locked`.
     """
     with ExitStack() as stack:
-        interrupt = stack.enter_context(interruptible())
+        interrupt, lock = stack.enter_context(interruptible()), None
         if always or not run.empty:
             masters = [master.name for cluster in run.session.clusters for master in cluster.masters]
-            lock = locked(
-                run.session.everyone, masters, needed=run.session.hosts, what=what, break_lock=break_lock
+            lock = stack.enter_context(
+                locked(
+                    run.session.everyone, masters, needed=run.session.hosts, what=what, break_lock=break_lock
+                )
             )
-            interrupt.watch(stack.enter_context(lock).check)
+            interrupt.watch(lock.check)
             run.look_again()
             for cluster in run.session.clusters:
                 if in_use(run, cluster):
                     prober = stack.enter_context(_prober(run, cluster))
                     recording.probers[cluster.name] = prober
-        yield interrupt
+        yield Change(interrupt, lock)
 
 
 def _prober(run: Deployment, cluster: Cluster) -> ApiProber:

@@ -52,7 +52,7 @@ def hold_script(render: Render) -> str:
     )
 
 
-class _Lock:
+class Lock:
     """The lock on some hosts, held by a thread each."""
 
     def __init__(self) -> None:
@@ -64,6 +64,11 @@ class _Lock:
         self.lost: dict[str, str] = {}
         """By host that was locked and is no longer: why."""
         self.changed = threading.Condition()
+        self._judged: set[str] = set()
+
+    def judged(self, hosts: Collection[str]) -> None:
+        """Tell hosts that what was changed on them is well: it stays, should this run die."""
+        self._judged.update(hosts)
 
     def check(self) -> None:
         """Raise HostsWrongError when a host's lock is lost: somebody else may be changing the cluster."""
@@ -88,8 +93,9 @@ class _Lock:
 
         def feed(pipe: StandardInput) -> None:
             while not self.release.wait(FEED_SECONDS):
-                pipe.write(b"\n")
-            pipe.write(b"released\n")
+                pipe.write(b"judged\n" if name in self._judged else b"\n")
+                self._judged.discard(name)
+            pipe.write(b"judged\n")
 
         script = hold_script(renderer(task))
         words = ["sh", "-c", script, "sh", "break" if break_lock else "keep", owner]
@@ -122,7 +128,7 @@ class _Lock:
 @contextmanager
 def locked(
     nornir: Nornir, hosts: Sequence[str], *, needed: Collection[str], what: str, break_lock: bool = False
-) -> Iterator[_Lock]:
+) -> Iterator[Lock]:
     """Hold the lock on `hosts` while the block runs. `what` says what the run is, such as its runbook.
 
     A host that is not `needed` for the run may be out of reach: then the others' locks stand for it. The first
@@ -132,7 +138,7 @@ def locked(
     """
     since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
     owner = f"{what} of {getpass.getuser()}@{socket.gethostname()} (pid {os.getpid()}) since {since}"
-    lock = _Lock()
+    lock = Lock()
     threads = []
     try:
         for group in (hosts[:1], hosts[1:]):
@@ -148,7 +154,7 @@ def locked(
 
 
 def _start(
-    nornir: Nornir, lock: _Lock, hosts: Sequence[str], owner: str, break_lock: bool
+    nornir: Nornir, lock: Lock, hosts: Sequence[str], owner: str, break_lock: bool
 ) -> threading.Thread:
     chosen = nornir.filter(filter_func=lambda host: host.name in hosts).with_runner(
         ThreadedRunner(num_workers=len(hosts))
@@ -160,7 +166,7 @@ def _start(
     return thread
 
 
-def _refuse(lock: _Lock, hosts: Sequence[str], needed: Collection[str], *, break_lock: bool) -> None:
+def _refuse(lock: Lock, hosts: Sequence[str], needed: Collection[str], *, break_lock: bool) -> None:
     held, unreachable = [], []
     for host in hosts:
         answer = lock.answers.get(host, "no answer")

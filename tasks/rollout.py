@@ -1,7 +1,7 @@
 """Applies plans over the fleet: all at once where nothing runs yet, host by host behind gates where it does."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,9 @@ from kubenorn.observed import ObservedHost
 from kubenorn.rollout import Serial, batches, not_ready, ordered, refusals, restarts_since
 from kubenorn.run_record import HostResult, HostState
 from tasks.apply_plan import apply_plan
+from tasks.change import Change
 from tasks.deployment import Deployment
 from tasks.fleet_run import Outcome, sentence
-from tasks.interrupt import Interrupt
 from tasks.looking import in_use, look
 from tasks.recording import Recording
 from tasks.roll_back import NOTHING, roll_back
@@ -35,7 +35,7 @@ class Rollout:
     run: Deployment
     recording: Recording
     serial: Serial
-    interrupt: Interrupt
+    change: Change
     _before: dict[str, Evidence] = field(default_factory=dict, repr=False)
     """What the masters said before the present batch was touched."""
     _seen: dict[str, Evidence] = field(default_factory=dict, repr=False)
@@ -89,7 +89,7 @@ class Rollout:
 
     def _look_before(self, cluster: Cluster, batch: Sequence[str], touched: Collection[str]) -> None:
         """Look at the cluster before a batch is touched. Raises when a stop was asked for, or when it must not be."""
-        self.interrupt.check(self.summary())
+        self.change.interrupt.check(self.summary())
         self._before = self._seen = self._look(cluster)
         problems = list(refusals(cluster, batch, touched, self._before))
         if problems:
@@ -126,6 +126,10 @@ class Rollout:
             self.results[host] = HostResult(state, result.done)
         self._save()
         return str(outcome.all_or_raise()[host].done)
+
+    def _changed(self, hosts: Iterable[str]) -> None:
+        """Note that hosts are changed for good: a host that is gated has only begun until then."""
+        self.results.update({host: HostResult(HostState.CHANGED) for host in hosts})
 
     def _begun(self, hosts: Sequence[str]) -> None:
         """Note that hosts are about to be changed: what a run that is killed now leaves is no longer known."""
@@ -165,7 +169,8 @@ class Rollout:
             told=shown.host,
             sent=sent,
         )
-        self.results.update({host: HostResult(HostState.CHANGED) for host in outcome.results})
+        if not gated:
+            self._changed(outcome.results)
         for host, error in outcome.failures.items():
             state = _state(error)
             if state is HostState.NOT_REACHED and host in reached:
@@ -182,9 +187,14 @@ class Rollout:
                 shown.host(host, f"waiting: {reasons[0]}")
             if time.monotonic() > deadline or self._hopeless(batch):
                 if put_back:
+                    self._changed(set(batch) - set(missing))
                     self._put_back(missing, shown)
                 raise HostsWrongError(_not_ready(missing))
             time.sleep(READY_PAUSE_SECONDS)
+        self.change.found_ready(batch)
+        if put_back:
+            self._changed(batch)
+            self._save()
         for host in batch:
             shown.host(host, "ready")
 

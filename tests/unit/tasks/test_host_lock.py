@@ -4,11 +4,13 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from kubenorn.render import render_purely
-from tasks.host_lock import STALE_SECONDS, _Lock
+from tasks.host_lock import STALE_SECONDS, Lock
 
 
 class Host:
@@ -123,7 +125,7 @@ def test_what_its_controller_has_judged_is_left_as_it_is(host: Host) -> None:
     assert said(process) == "locked"
     host.applied()
     host.unit.write_text("failed")
-    process.communicate("\nreleased\n", timeout=10)
+    process.communicate("\njudged\n", timeout=10)
     assert not host.unjudged.exists()
     assert not host.put_back
 
@@ -161,7 +163,7 @@ def test_the_next_run_waits_while_it_is_judged(host: Host) -> None:
     assert set(iter(lambda: said(second), "locked")) == {"busy"}
     assert first.wait(1) == 0
     assert not host.unjudged.exists()
-    second.communicate("released\n", timeout=10)
+    second.communicate("judged\n", timeout=10)
 
 
 def test_what_nobody_judged_is_judged_before_the_next_run(host: Host) -> None:
@@ -170,22 +172,40 @@ def test_what_nobody_judged_is_judged_before_the_next_run(host: Host) -> None:
     process = hold(host, "next")
     assert set(iter(lambda: said(process), "locked")) == {"busy"}
     assert host.put_back
-    process.communicate("released\n", timeout=10)
+    process.communicate("judged\n", timeout=10)
 
 
 def test_what_was_put_back_already_is_not_put_back_again(host: Host) -> None:
     host.applied()
     host.unit.write_text("failed")
     (host.change_set / "journal").rename(host.change_set / "journal.rolled-back")
-    hold(host, "next").communicate("released\n", timeout=10)
+    hold(host, "next").communicate("judged\n", timeout=10)
     assert not host.put_back
     assert not host.unjudged.exists()
 
 
 def test_a_lock_that_ends_by_itself_is_lost() -> None:
-    lock = _Lock()
+    lock = Lock()
     lock._answer("m1", "locked")
     lock.check()
     lock._ended("m1", "refused", "another run took it")
     with pytest.raises(Exception, match=r"m1: its lock is lost \(another run took it\)"):
         lock.check()
+
+
+def test_a_host_that_was_found_ready_is_said_to_be_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once: what may be changed there later is not judged with it."""
+    written: list[bytes] = []
+    lock = Lock()
+    lock.judged(["m1"])
+
+    def run_command(_: Any, __: str, *, feed: Any, **___: Any) -> None:
+        waits = iter([False, False, True])
+        monkeypatch.setattr(lock.release, "wait", lambda _: next(waits))
+        feed(SimpleNamespace(write=written.append))
+
+    monkeypatch.setattr("tasks.host_lock.run_command", run_command)
+    monkeypatch.setattr("tasks.host_lock.renderer", lambda _: render_purely)
+    task: Any = SimpleNamespace(host=SimpleNamespace(name="m1"))
+    lock.hold(task, "me", break_lock=False)
+    assert written == [b"judged\n", b"\n", b"judged\n"], "the last is how it ends"

@@ -12,6 +12,7 @@ from kubenorn.rollout import Serial
 from kubenorn.run_record import HostState
 from tasks import rollout as module
 from tasks.apply_plan import apply_plan
+from tasks.change import Change
 from tasks.fleet_run import Outcome
 from tasks.interrupt import Interrupt
 from tasks.roll_back import RolledBack, roll_back
@@ -36,7 +37,7 @@ def unready(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return hosts
 
 
-def rolling(failing: dict[str, Exception], save: Any = None) -> tuple[Rollout, list[str]]:
+def rolling(failing: dict[str, Exception], save: Any = None, lock: Any = None) -> tuple[Rollout, list[str]]:
     """Return a rollout of two hosts at once, and what is put back in it."""
     cluster, put_back = a_cluster(), list[str]()
 
@@ -60,7 +61,7 @@ def rolling(failing: dict[str, Exception], save: Any = None) -> tuple[Rollout, l
         changed=False,
     )
     recording: Any = SimpleNamespace(results={}, run_id="run", save=save or (lambda: None))
-    return Rollout(run, recording, Serial(count=2), Interrupt()), put_back
+    return Rollout(run, recording, Serial(count=2), Change(Interrupt(), lock)), put_back
 
 
 def test_of_a_batch_in_which_one_fails_the_others_are_gated_all_the_same(unready: set[str]) -> None:
@@ -75,6 +76,18 @@ def test_of_a_batch_in_which_one_fails_the_others_are_gated_all_the_same(unready
         FIRST: HostState.ROLLED_BACK,
         SECOND: HostState.ROLLED_BACK,
     }
+
+
+def test_only_what_was_found_ready_stays_when_the_run_dies(unready: set[str]) -> None:
+    judged: list[str] = []
+    lock = SimpleNamespace(judged=judged.extend)
+    rolling({}, lock=lock)[0].apply()
+    assert sorted(judged) == [FIRST, SECOND]
+    judged.clear()
+    unready.add(SECOND)
+    with pytest.raises(HostsWrongError):
+        rolling({}, lock=lock)[0].apply()
+    assert judged == []
 
 
 def test_a_full_disk_of_this_machine_leaves_no_host_ungated(unready: set[str]) -> None:
@@ -94,7 +107,7 @@ def test_a_run_that_lost_its_lock_touches_no_host(unready: set[str]) -> None:
     def lost() -> None:
         raise HostsWrongError("m2: its lock is lost")
 
-    rollout.interrupt.watch(lost)
+    rollout.change.interrupt.watch(lost)
     with pytest.raises(HostsWrongError, match="its lock is lost"):
         rollout.apply()
     assert {result.state for result in rollout.results.values()} == {HostState.NOT_BEGUN}
