@@ -150,6 +150,8 @@ def _files(groups: dict[str, list[list[str]]]) -> dict[PurePosixPath, ObservedFi
 def _texts(groups: dict[str, list[list[str]]]) -> Iterator[tuple[str, bytes]]:
     """Yield the path and the content of each file in the tar archives that the probe packed."""
     for (packed,) in groups.get("texts", []):
+        if not packed:  # without tar or gzip, which preflight tells
+            continue
         with tarfile.open(fileobj=io.BytesIO(base64.b64decode(packed)), mode="r:gz") as archive:
             for member in archive:
                 if content := archive.extractfile(member):

@@ -24,6 +24,8 @@ class UnitState:
     """When its main process was started, and so read its files; a notify unit becomes active later."""
     changed: datetime | None
     """When the state last changed: for a unit that reloads, when it last took its configuration."""
+    counts_restarts: bool = True
+    """Whether systemd counts `restarts`, as it does since 235; before they are 0."""
 
     @property
     def is_active(self) -> bool:
@@ -80,6 +82,7 @@ def _unit(block: dict[str, str]) -> UnitState:
         active_since=parse_timestamp(block.get("ActiveEnterTimestamp", "")),
         started=parse_timestamp(block.get("ExecMainStartTimestamp", "")),
         changed=parse_timestamp(block.get("StateChangeTimestamp", "")),
+        counts_restarts="NRestarts" in block,
     )
 
 

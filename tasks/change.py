@@ -23,8 +23,12 @@ class Change:
     """None where there is nothing to change."""
 
     def found_ready(self, hosts: Collection[str]) -> None:
-        """Note that hosts that were changed are ready: they stay as they are, should this run die now."""
+        """Note that hosts that were changed are ready: they stay as they are, should this run die now.
+
+        Raises HostsWrongError when a lock was lost: a host whose lock ended may have judged by itself.
+        """
         if self.lock:
+            self.lock.check()
             self.lock.judged(hosts)
 
 

@@ -101,8 +101,10 @@ def _says_it(other: Finding, one: Finding) -> bool:
         and (other.differs or not one.differs or _is_graver_certificate(other, one))
     ):
         return True
-    if of_drift and SUFFERS in other.evidence and one.subject in other.evidence.split():
-        return True
+    if SUFFERS in other.evidence and (of_drift or one.group is Group.PORTS):
+        component = one.subject if of_drift else one.evidence.partition(" ")[0]
+        if component in other.evidence.split():
+            return True
     if one.follows and other.differs and not other.follows:
         return any(path == one.follows or path.endswith(f"/{one.follows}") for path in about)
     # A flag differs from the other masters' because its process was started with other arguments than its unit.

@@ -19,9 +19,10 @@ def ports(context: AuditContext) -> Iterator[Finding]:
     for name, host in context.hosts.items():
         unwell = unwell_on(context, name)
         for component in components(context.cluster):
-            suffers = unwell.cause(component.name) is not None
+            # netstat looked before it listened, and it answered a moment later
+            answers = bool(component.health_url) and component.name not in unwell.said
             for wanted in expected_listeners(component, host):
-                yield from _port(name, host, component, wanted, suffers=suffers)
+                yield from _port(name, host, component, wanted, answers=answers)
         yield from _insecure(name, host)
         yield from _etcd_without_tls(name, host)
 
@@ -41,17 +42,19 @@ def expected_listeners(component: Component, host: HostAudit) -> list[Listener]:
 
 
 def _port(
-    name: str, host: HostAudit, component: Component, wanted: Listener, *, suffers: bool
+    name: str, host: HostAudit, component: Component, wanted: Listener, *, answers: bool
 ) -> Iterator[Finding]:
-    """Yield what is wrong with one port. One that `suffers` from another component is told with that one."""
+    """Yield what is wrong with one port of a component that `answers` when it is asked how it is, or does not."""
     held = [socket for socket in host.observed.listeners if socket.port == wanted.port]
     others = [socket for socket in held if not _is_of(socket, wanted, host, component)]
     subject = f"port {wanted.port}"
     if others:
         said = f"is held by {others[0].process or 'an unknown process'}, not {wanted.process}"
         yield _found(Severity.ERROR, name, subject, said, f"stop pid {others[0].pid or '?'}")
-    elif not held and host.runs(component.name) and not suffers:
+    elif not held and host.runs(component.name):
         young = just_started(host, component.name)
+        if young and answers:
+            return
         said, severity = f"{component.name} runs, and does not listen{young}", Severity.ERROR
         if young:
             severity = Severity.WARNING

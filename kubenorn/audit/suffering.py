@@ -14,6 +14,8 @@ FOLLOWERS = ("kube-apiserver", *LEADER_ELECTED)
 """Components that may need another one on their own host."""
 STARTING = timedelta(seconds=15)
 """A kube-apiserver needs most of this on a slow machine."""
+CLOCK_STEP = timedelta(seconds=2)
+"""A start further in the future was noted by a clock that was set back since."""
 MANY_RESTARTS = 5
 """So many restarts by systemd since it was started by hand are a crash loop, or were."""
 
@@ -79,7 +81,7 @@ def just_started(host: HostAudit, component: str) -> str:
     One that systemd starts again and again has had its time.
     """
     state = host.collected.units.get(host.collected.unit_of(component))
-    if state is None or state.started is None or state.restarts >= MANY_RESTARTS:
+    if state is None or state.started is None or not state.counts_restarts or state.restarts >= MANY_RESTARTS:
         return ""
     age = host.observed.clock - state.started
-    return f"; it was started {short(age)} ago" if age < STARTING else ""
+    return f"; it was started {short(age)} ago" if -CLOCK_STEP < age < STARTING else ""

@@ -147,6 +147,12 @@ def test_what_is_applied_waits_to_be_judged(host: Sandbox) -> None:
     assert not host.unjudged.exists(), "it was undone at once"
 
 
+def test_what_replaced_nothing_needs_no_judge(host: Sandbox) -> None:
+    """Such as a restart alone: its change set is not kept."""
+    assert host.run(host.apply_script({}, wait_for=[UNIT])).returncode == 0
+    assert not host.unjudged.exists()
+
+
 def test_what_never_replaced_anything_takes_no_place_among_the_kept(host: Sandbox) -> None:
     for name in ("a", "b", "c"):
         (host.sets / name).mkdir()

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -75,6 +76,14 @@ def test_a_real_probe() -> None:
 
 def test_a_host_that_does_not_speak_with_the_api() -> None:
     assert parse_probe(captured("probe-m2")).objects is None
+
+
+def test_a_host_without_tar_is_read_all_the_same() -> None:
+    """Preflight then says that it lacks it."""
+    bare = re.sub(r"^texts\t.*$", "texts\t", PROBE, flags=re.MULTILINE)
+    assert bare != PROBE
+    assert not any(file.text for file in parse_probe(bare).files.values())
+    assert any(file.text for file in parse_probe(PROBE).files.values())
 
 
 def test_real_evidence() -> None:

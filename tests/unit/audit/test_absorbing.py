@@ -38,6 +38,8 @@ ARGUMENTS = finding(
     WARNING, Group.SERVICES, "k8s-scheduler", "with --v=3", about="kube-scheduler's arguments"
 )
 
+AWAY = finding(ERROR, Group.SERVICES, "etcd", "is inactive; without it kube-apiserver cannot work here")
+CLOSED = finding(ERROR, Group.PORTS, "port 6443", "kube-apiserver runs, and does not listen")
 OTHER_ARGUMENTS = replace(ARGUMENTS, evidence="with --vmodule=x=4")
 
 
@@ -73,6 +75,13 @@ OTHER_ARGUMENTS = replace(ARGUMENTS, evidence="with --vmodule=x=4")
         (
             [finding(ERROR, Group.EXPOSURE, CONF, "has mode 0644"), DRIFTED],
             [finding(ERROR, Group.EXPOSURE, CONF, "has mode 0644"), DRIFTED],
+        ),
+        # A port that is closed because of a neighbour is told with that one, or alone where nobody looks at that.
+        ([AWAY, CLOSED], [AWAY]),
+        ([CLOSED], [CLOSED]),
+        (
+            [AWAY, replace(CLOSED, evidence="kube-scheduler runs, and does not listen")],
+            [AWAY, replace(CLOSED, evidence="kube-scheduler runs, and does not listen")],
         ),
         # The graver one says it.
         (

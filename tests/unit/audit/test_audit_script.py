@@ -4,6 +4,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from kubenorn.render import render_purely
 
 VARIABLES = {
@@ -40,19 +42,27 @@ def told(folder: Path, *arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.parametrize(
+    "flags", ["--audit-log-path={}", "--audit-log-path {}", "--logtostderr --audit-log-path {}"]
+)
 def test_files_that_a_configuration_names_are_looked_at_and_requests_in_a_log_name_none(
-    tmp_path: Path,
+    tmp_path: Path, flags: str
 ) -> None:
     """Into kube-apiserver's audit log anybody writes, by asking for a path."""
-    named, planted, log = (tmp_path / name for name in ("ca.pem", "planted.pem", "audit.log"))
+    folder = tmp_path / "server/bin/cert"  # guides put certificates below a folder of programs
+    folder.mkdir(parents=True)
+    named, planted, log = folder / "ca.pem", tmp_path / "planted.pem", tmp_path / "requests"
     pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
     for file in (named, planted):
         file.write_text(pem)
-    (tmp_path / "config.yaml").write_text(f"kind: Config\nclusters:\n- certificate-authority: {named}\n")
+    (tmp_path / "config.yaml").write_text(
+        f"kind: Config\nclusters:\n- certificate-authority: {named}\n  x: /proc/version\n"
+    )
     log.write_text(f'{{"kind":"Event","requestURI":"{planted}"}}\n')
-    lines = told(tmp_path, f"--kubeconfig={tmp_path}/config.yaml", f"--audit-log-path={log}")
+    arguments = [*flags.format(log).split(), f"--kubeconfig={tmp_path}/config.yaml"]
+    lines = told(tmp_path, *arguments, f"--logtostderr={log}")
     looked_at = {line.split("\t")[-1] for line in lines if line.startswith("file\t")}
-    assert looked_at == {str(tmp_path / "config.yaml"), str(log), str(named)}
+    assert looked_at == {str(tmp_path / "config.yaml"), str(named)}
     hashed = {line.split("\t")[-1] for line in lines if line.startswith("sha256\t")}
     assert hashed == {str(tmp_path / "config.yaml"), str(named)}
     certificates = [line.split("\t")[1] for line in lines if line.startswith("certificate\t")]

@@ -80,7 +80,7 @@ def test_of_a_batch_in_which_one_fails_the_others_are_gated_all_the_same(unready
 
 def test_only_what_was_found_ready_stays_when_the_run_dies(unready: set[str]) -> None:
     judged: list[str] = []
-    lock = SimpleNamespace(judged=judged.extend)
+    lock = SimpleNamespace(judged=judged.extend, check=lambda: None)
     rolling({}, lock=lock)[0].apply()
     assert sorted(judged) == [FIRST, SECOND]
     judged.clear()
@@ -88,6 +88,21 @@ def test_only_what_was_found_ready_stays_when_the_run_dies(unready: set[str]) ->
     with pytest.raises(HostsWrongError):
         rolling({}, lock=lock)[0].apply()
     assert judged == []
+
+
+def test_a_host_that_lost_its_lock_while_it_was_gated_is_not_said_to_be_changed(unready: set[str]) -> None:
+    """It may have judged by itself, and put everything back before it was asked."""
+    checks: list[None] = []
+
+    def lost() -> None:
+        checks.append(None)
+        raise HostsWrongError("m1: its lock is lost")
+
+    rollout, put_back = rolling({}, lock=SimpleNamespace(check=lost))
+    with pytest.raises(HostsWrongError, match="its lock is lost"):
+        rollout.apply()
+    assert {result.state for result in rollout.results.values()} == {HostState.BEGUN}
+    assert (len(checks), put_back, unready) == (1, [], set())
 
 
 def test_a_full_disk_of_this_machine_leaves_no_host_ungated(unready: set[str]) -> None:
