@@ -12,13 +12,11 @@ from rich.console import Console
 from kubenorn.audit.audit import Audit, audit
 from kubenorn.audit.context import AuditContext, HostAudit
 from kubenorn.audit.finding import Group
-from kubenorn.audit.report import audit_html, audit_json, audit_junit, audit_prometheus, known_keys
 from kubenorn.audit.tables import audit_tables
 from kubenorn.cluster import Cluster
 from kubenorn.console import phase
 from kubenorn.errors import InputWrongError
 from kubenorn.files import write_atomically
-from kubenorn.junit import write_junit
 from kubenorn.plan import HostPlan
 from kubenorn.report import write_json
 from kubenorn.verification import verify
@@ -136,6 +134,17 @@ class Auditing:
         prom_file: Path | None,
     ) -> None:
         """Write the same for other programs, and as a page, where asked for."""
+        if not any((json_file, junit_file, html_file, prom_file)):
+            return
+        # Loading what writes them takes 30 ms, which most audits can do without.
+        from kubenorn.audit.report import (  # noqa: PLC0415  # see above
+            audit_html,
+            audit_json,
+            audit_junit,
+            audit_prometheus,
+        )
+        from kubenorn.junit import write_junit  # noqa: PLC0415  # see above
+
         if html_file:
             write_atomically(html_file, audit_html(self.audits, self.at).encode(), mode=0o644)
         write_json(json_file, audit_json(self.audits, self.at))
@@ -145,6 +154,8 @@ class Auditing:
 
 
 def _known(baseline: Path) -> set[tuple[str, str]]:
+    from kubenorn.audit.report import known_keys  # noqa: PLC0415  # as in Auditing.write
+
     try:
         return known_keys(json.loads(baseline.read_text(encoding="utf-8")))
     except OSError as error:
