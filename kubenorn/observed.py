@@ -80,14 +80,17 @@ class ObservedHost:
         return next((name for name, interface in self.addresses if interface.ip == address), None)
 
 
-_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError)
+_NONSENSE = (
+    *(ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError),
+    *(tarfile.TarError, EOFError, zlib.error),  # of the packed texts
+)
 
 
 def parse_probe(output: str) -> ObservedHost:
     """Return what a probe printed. Raises HostsWrongError when it did not run to its end, or makes no sense."""
     try:
         return _parse(output)
-    except (*_NONSENSE, tarfile.TarError, EOFError, zlib.error) as error:
+    except _NONSENSE as error:
         raise HostsWrongError(
             f"the probe's answer makes no sense ({type(error).__name__}); run again with --verbose to see it"
         ) from error

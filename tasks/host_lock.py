@@ -93,8 +93,10 @@ class Lock:
 
         def feed(pipe: StandardInput) -> None:
             while not self.release.wait(FEED_SECONDS):
-                pipe.write(b"judged\n" if name in self._judged else b"\n")
-                self._judged.discard(name)
+                # One that is judged between two looks at the set would be forgotten.
+                if judged := name in self._judged:
+                    self._judged.discard(name)
+                pipe.write(b"judged\n" if judged else b"\n")
             pipe.write(b"judged\n")
 
         script = hold_script(renderer(task))

@@ -25,7 +25,7 @@ READ_ANEW = frozenset(
         *("cert-file", "key-file", "peer-cert-file", "peer-key-file"),
     }
 )
-"""Flags whose files Kubernetes and etcd read anew by themselves; what is served is compared instead."""
+"""Flags whose files Kubernetes and etcd read anew by themselves; what is served on the wire is compared instead."""
 READ_ANEW_IF_ASKED = {"encryption-provider-config": "encryption-provider-config-automatic-reload"}
 """Flags whose files are read anew where another flag says so, since 1.26 (KEP-3299)."""
 

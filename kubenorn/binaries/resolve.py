@@ -99,8 +99,8 @@ class _Run:
 
     def _mirror(self, value: str, key: str) -> Origin:
         # httpx takes a tenth of a second to import: who has the binaries in a folder does not wait for it.
-        from kubenorn.binaries.connection import Connection  # noqa: PLC0415
-        from kubenorn.binaries.mirror import MirrorOrigin  # noqa: PLC0415
+        from kubenorn.binaries.connection import Connection  # noqa: PLC0415  # see above
+        from kubenorn.binaries.mirror import MirrorOrigin  # noqa: PLC0415  # see above
 
         connection = Connection(Mirror.of(value, key), key, self.source.ca_file, self.report)
         self.opened.callback(connection.close)

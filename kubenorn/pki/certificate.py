@@ -125,5 +125,6 @@ def _authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIden
         identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     except x509.ExtensionNotFound:
         # CertificateIssuerPublicKeyTypes is what a checked authority has; mypy sees every public key type.
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())  # type: ignore[arg-type]
+        key = issuer.public_key()
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)  # type: ignore[arg-type]  # see above
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)

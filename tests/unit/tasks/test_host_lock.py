@@ -193,19 +193,29 @@ def test_a_lock_that_ends_by_itself_is_lost() -> None:
         lock.check()
 
 
-def test_a_host_that_was_found_ready_is_said_to_be_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("late", [False, True], ids=["before it is fed", "while it is fed"])
+def test_a_host_that_was_found_ready_is_said_to_be_judged_once(
+    monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
     """Once: what may be changed there later is not judged with it."""
     written: list[bytes] = []
     lock = Lock()
-    lock.judged(["m1"])
+    if not late:
+        lock.judged(["m1"])
+
+    def write(data: bytes) -> None:
+        written.append(data)
+        if late and len(written) == 1:
+            lock.judged(["m1"])
 
     def run_command(_: Any, __: str, *, feed: Any, **___: Any) -> None:
-        waits = iter([False, False, True])
+        waits = iter([False, False, False, True])
         monkeypatch.setattr(lock.release, "wait", lambda _: next(waits))
-        feed(SimpleNamespace(write=written.append))
+        feed(SimpleNamespace(write=write))
 
     monkeypatch.setattr("tasks.host_lock.run_command", run_command)
     monkeypatch.setattr("tasks.host_lock.renderer", lambda _: render_purely)
     task: Any = SimpleNamespace(host=SimpleNamespace(name="m1"))
     lock.hold(task, "me", break_lock=False)
-    assert written == [b"judged\n", b"\n", b"judged\n"], "the last is how it ends"
+    said = [b"\n", b"judged\n", b"\n"] if late else [b"judged\n", b"\n", b"\n"]
+    assert written == [*said, b"judged\n"], "the last is how it ends"
