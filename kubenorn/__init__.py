@@ -2,6 +2,6 @@
 
 import gc
 
-# Python's collector looks at all objects again after every 700 new ones. While the libraries are loaded that takes an
-# eighth of the time and finds nothing; a runbook ends long before rare looks cost memory that matters.
-gc.set_threshold(50_000, 20, 50)
+# Python's collector looks at everything again after every 700 new ones. While the libraries are loaded (some 130,000)
+# that takes an eighth of the time and finds nothing; a runbook ends long before rare looks cost memory that matters.
+gc.set_threshold(200_000, 20, 50)

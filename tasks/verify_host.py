@@ -32,6 +32,25 @@ class Tools:
     etcd_url: str = "https://127.0.0.1:2379"
 
 
+@dataclass(frozen=True)
+class _Request:
+    """What is asked of one URL, as a word of the shell, with curl's options; without any, as the administrator."""
+
+    name: str
+    word: str
+    keep_bytes: int
+    options: str
+
+
+@dataclass(frozen=True)
+class _Group:
+    """What one curl asks over one connection."""
+
+    name: str
+    """Whom it asks; as audit_host's endpoints are called, whose certificates it meets."""
+    requests: list[_Request]
+
+
 def own_tools(cluster: Cluster) -> Tools:
     """Return what this project puts on a host of `cluster`."""
     layout = Layout(cluster)
@@ -75,38 +94,20 @@ def verify_script(
     managed_etcd = cluster.settings.etcd.mode == "managed"
     # Most serve a certificate there that they made themselves; an audit looks at what is served otherwise.
     local = tuple(f"{kind}-{name}" for kind in ("health", "metrics") for name in LEADER_ELECTED)
-    asked: list[dict[str, object]] = [
-        {
-            "name": name,
-            "word": quote(url),
-            "keep_bytes": keep,
-            "options": "$as_admin -k" if brief and name in local else None,
-        }
+    asked = [
+        _Request(name, quote(url), keep, "$as_admin -k" if brief and name in local else "")
         for name, url, keep in requests(cluster, cluster.master(host), brief=brief)
     ]
-    asked.append(
-        {
-            "name": BACKENDS_REQUEST,
-            "word": quote("http://localhost/;csv"),
-            "keep_bytes": 1 << 16,
-            "options": f"--unix-socket {HAPROXY_STATISTICS_SOCKET}",
-        }
-    )
+    statistics = f"--unix-socket {HAPROXY_STATISTICS_SOCKET}"
+    asked.append(_Request(BACKENDS_REQUEST, quote("http://localhost/;csv"), 1 << 16, statistics))
     if managed_etcd:
         options = f"--cacert {tools.etcd_ca} --cert {tools.etcd_certificate} --key {tools.etcd_key}"
-        asked.append(
-            {
-                "name": "health-etcd",
-                "word": f"{tools.etcd_url}/health",
-                "keep_bytes": 400,
-                "options": options,
-            }
-        )
+        asked.append(_Request("health-etcd", f"{tools.etcd_url}/health", 400, options))
     return render(
         "verify.sh.j2",
         {
             "units": " ".join(f"{c.name}.service" for c in components(cluster)),
-            "groups": _grouped(asked) if brief else [[each] for each in asked],
+            "groups": _grouped(asked) if brief else [_Group(each.name, [each]) for each in asked],
             "seconds": BRIEF_REQUEST_SECONDS if brief else REQUEST_SECONDS,
             "tools": tools,
             "brief": brief,
@@ -118,10 +119,11 @@ def verify_script(
     )
 
 
-def _grouped(asked: list[dict[str, object]]) -> list[list[dict[str, object]]]:
+def _grouped(asked: list[_Request]) -> list[_Group]:
     """Return the requests by where they go and as whom: each group needs one curl and one TLS handshake."""
-    groups: dict[object, list[dict[str, object]]] = {}
+    groups: dict[object, list[_Request]] = {}
     for each in asked:
-        place = str(each["word"]).split("/")[:3]
-        groups.setdefault((each["options"], *place), []).append(each)
-    return list(groups.values())
+        place = each.word.strip("'").split("/")[:3]
+        groups.setdefault((each.options, *place), []).append(each)
+    # Of what is asked at a place its health comes first.
+    return [_Group(group[0].name.removeprefix("health-"), group) for group in groups.values()]

@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from kubenorn.audit.collected import KubeconfigSeen, load_certificates, public_key_of
+from kubenorn.audit.collected import KubeconfigSeen, load_certificates, public_half
 from kubenorn.audit.context import AuditContext, HostAudit
 from kubenorn.audit.finding import Finding, Group, Severity
 from kubenorn.layout import Layout
@@ -55,7 +55,7 @@ def certificates(context: AuditContext) -> Iterator[Finding]:
         yield from _kubeconfigs(context, name, host)
         yield from _names(context, name, host)
         if not host.collected.has_openssl:
-            said = "openssl is missing, so keys and what is served were not looked at"
+            said = "openssl is missing: rare kinds of keys and what is served elsewhere than curl asks were left out"
             yield _found(Severity.INFO, name, "openssl", said, "install openssl there")
 
 
@@ -142,14 +142,14 @@ def _pairs(name: str, host: HostAudit) -> Iterator[Finding]:
         for kubeconfig in seen.kubeconfigs.values()
         if kubeconfig.key_file and kubeconfig.certificate_file
     }
-    for key_path in seen.public_keys:
+    for key_path in seen.public_halves:
         stem = key_path.removesuffix("-key.pem")
         beside = f"{stem}.pem" if stem != key_path else f"{key_path.removesuffix('.key')}.crt"
         pairs.add((key_path, beside))
     for key_path, certificate_path in sorted(pairs):
-        public = seen.public_keys.get(key_path, b"")
+        public = seen.public_halves.get(key_path)
         found = load_certificates(seen.certificates.get(certificate_path, b""))
-        if public and found and public_key_of(found[0]).strip() != public.strip():
+        if public and found and public_half(found[0].public_key()) != public:
             found_wrong = _found(Severity.ERROR, name, key_path, f"is not the key of {certificate_path}")
             yield replace(found_wrong, differs=True)
 
@@ -184,8 +184,8 @@ def _kubeconfigs(context: AuditContext, name: str, host: HostAudit) -> Iterator[
             if authority and not is_issued_by(certificate, authority):
                 said = "its certificate is signed by another CA"
                 yield replace(_found(Severity.ERROR, name, path, said), differs=True)
-            public = host.collected.public_keys.get(path, b"")
-            if public and public_key_of(certificate).strip() != public.strip():
+            public = host.collected.public_halves.get(path)
+            if public and public_half(certificate.public_key()) != public:
                 said = "its key is not that of its certificate"
                 yield replace(_found(Severity.ERROR, name, path, said), differs=True)
         if seen.certificate:

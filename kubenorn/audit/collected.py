@@ -8,6 +8,8 @@ from pathlib import PurePosixPath
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from kubenorn.records import UnitState
@@ -113,8 +115,8 @@ class Collected:
     """By unit: its file and its drop-ins."""
     certificates: Mapping[str, bytes]
     """PEM by path."""
-    public_keys: Mapping[str, bytes]
-    """By the path of a private key, or of a kubeconfig with one: its public half, PEM. The key stays on the host."""
+    public_halves: Mapping[str, str]
+    """By the path of a private key, or of a kubeconfig with one: `public_half` of it. The key stays on the host."""
     files: Mapping[str, FileSeen]
     kubeconfigs: Mapping[str, KubeconfigSeen]
     served: Mapping[str, bytes]
@@ -180,6 +182,14 @@ def _can_be_judged(certificate: x509.Certificate) -> bool:
         return False
 
 
-def public_key_of(certificate: x509.Certificate) -> bytes:
-    """Return a certificate's public key as openssl prints it, PEM."""
-    return certificate.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+def public_half(key: PublicKeyTypes) -> str:
+    """Return what is public of a key pair, the same for the same pair: what kind it is, and its numbers.
+
+    As templates/public_half.awk.j2 tells it of a private key; PEM for kinds that it does not know.
+    """
+    if isinstance(key, rsa.RSAPublicKey):
+        numbers = key.public_numbers()
+        return f"rsa {numbers.n:x} {numbers.e:x}"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"ec {key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint).hex()}"
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()

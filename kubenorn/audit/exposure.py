@@ -50,7 +50,7 @@ def _found(severity: Severity, host: str, subject: str, evidence: str, remedy: s
 def _modes(name: str, host: HostAudit) -> Iterator[Finding]:
     """Yield files and folders that others may read or change."""
     seen = host.collected
-    secret = dict.fromkeys(seen.public_keys, "1.1.21")
+    secret = dict.fromkeys(seen.public_halves, "1.1.21")
     secret |= {seen.flag(component, flag): "1.2.33" for component, flag in SECRET_FLAGS}
     secret |= {path: _kubeconfig_number(path) for path in seen.kubeconfigs}
     secret[seen.flag("etcd", "data-dir")] = "1.1.11"

@@ -3,9 +3,13 @@
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from kubenorn.audit.collected import (
     Collected,
@@ -15,6 +19,7 @@ from kubenorn.audit.collected import (
     KubeconfigSeen,
     Process,
     Usage,
+    public_half,
 )
 from kubenorn.errors import HostsWrongError
 from kubenorn.records import parse_units, records, unit_blocks
@@ -52,7 +57,7 @@ def _parse(output: str) -> Collected:
             for unit, block in blocks.items()
         },
         certificates={path: _pem(text) for path, text in many.get("certificate", [])},
-        public_keys={path: _pem(text) for path, text in many.get("public", []) if text},
+        public_halves=dict(_public_halves(many)),
         files={
             path: FileSeen(
                 int(mode, 8),
@@ -67,7 +72,7 @@ def _parse(output: str) -> Collected:
             path: KubeconfigSeen(server, _bytes(authority), _bytes(certificate), *files)
             for path, server, authority, certificate, *files in many.get("kubeconfig", [])
         },
-        served={PurePosixPath(path).name: _pem(text) for path, text in many.get("served", [])},
+        served={PurePosixPath(path).stem: _pem(text) for path, text in many.get("served", [])},
         keepalived_file=keepalived[0],
         password_digest=keepalived[1],
         keepalived=_text(keepalived[2]),
@@ -117,6 +122,16 @@ def _processes(many: _Records) -> dict[str, Process]:
             others=tuple(pid for pid in mains[1:] if not _in_container(each[pid][1])),
         )
     return processes
+
+
+def _public_halves(many: _Records) -> Iterator[tuple[str, str]]:
+    """Yield the path and the public half of each private key; a key that nobody can read has none."""
+    for path, kind, *numbers in many.get("public-half", []):
+        # An INTEGER of DER has a zero before it where its first bit would be a sign.
+        yield path, " ".join([kind, *(number.lstrip("0") if kind == "rsa" else number for number in numbers)])
+    for path, pem in many.get("public", []):
+        with suppress(ValueError, UnsupportedAlgorithm):
+            yield path, public_half(load_pem_public_key(_pem(pem)))
 
 
 def _unit(group: str) -> str:

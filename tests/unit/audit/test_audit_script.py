@@ -2,16 +2,26 @@
 
 import os
 import subprocess
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 
+from kubenorn.audit.collected import public_half
+from kubenorn.audit.parse import parse_collected
 from kubenorn.render import render_purely
 
 VARIABLES = {
     "files": "",
-    "endpoints": [("kube-apiserver", "127.0.0.1:1", "")],
-    "vip": "127.0.0.1",
     "salt": "s",
     "speaker": False,
     "etcd_endpoints": "",
@@ -69,15 +79,52 @@ def test_files_that_a_configuration_names_are_looked_at_and_requests_in_a_log_na
     assert certificates == [str(named)]
 
 
-def test_a_private_key_is_told_by_its_public_half_whatever_its_mode(tmp_path: Path) -> None:
-    key = tmp_path / "key.pem"
-    subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
-    key.chmod(0o777)
-    lines = told(tmp_path, f"--tls-private-key-file={key}")
-    (public,) = (line.split("\t")[2] for line in lines if line.startswith(f"public\t{key}\t"))
-    wanted = subprocess.run(
-        ["openssl", "pkey", "-in", key, "-pubout"], check=True, capture_output=True, text=True
-    )
-    assert public == wanted.stdout.replace("\n", "|")
-    secret = key.read_text().splitlines()[5]
-    assert not any(secret in line for line in lines)
+KINDS: dict[str, Callable[[], Any]] = {
+    "rsa-2048": lambda: rsa.generate_private_key(65537, 2048),
+    "rsa-4096": lambda: rsa.generate_private_key(3, 4096),
+    "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "P-521": lambda: ec.generate_private_key(ec.SECP521R1()),
+    "Ed25519": ed25519.Ed25519PrivateKey.generate,
+}
+
+
+@pytest.mark.parametrize(
+    "layout", [PrivateFormat.TraditionalOpenSSL, PrivateFormat.PKCS8], ids=["own", "pkcs8"]
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_private_key_is_told_by_its_public_half_whatever_its_mode(
+    tmp_path: Path, kind: str, layout: PrivateFormat
+) -> None:
+    key = KINDS[kind]()
+    if kind == "Ed25519":
+        layout = PrivateFormat.PKCS8
+    pem = key.private_bytes(Encoding.PEM, layout, NoEncryption())
+    file, kubeconfig = tmp_path / "key.pem", tmp_path / "config"
+    file.write_bytes(pem)
+    file.chmod(0o777)
+    kubeconfig.write_text(f"kind: Config\nusers:\n- user:\n    client-key-data: {b64encode(pem).decode()}\n")
+    lines = told(tmp_path, f"--tls-private-key-file={file}", f"--kubeconfig={kubeconfig}")
+    wanted = public_half(key.public_key())
+    assert parse_collected("\n".join(lines)).public_halves == {str(file): wanted, str(kubeconfig): wanted}
+    assert not any(secret in line for secret in secrets_of(key) for line in lines)
+
+
+def secrets_of(key: Any) -> Iterator[str]:
+    """Yield the numbers of a private key that nobody may see, as digits, and of its PEM what holds nothing else."""
+    numbers = key.private_numbers() if hasattr(key, "private_numbers") else None
+    for name in ("d", "p", "q", "dmp1", "dmq1", "iqmp", "private_value"):
+        if number := getattr(numbers, name, None):
+            yield f"{number:x}"
+    yield key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode().splitlines()[-2]
+
+
+def test_an_encrypted_key_has_no_public_half(tmp_path: Path) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    layouts = PrivateFormat.TraditionalOpenSSL, PrivateFormat.PKCS8
+    files = [tmp_path / layout for layout in ("own", "pkcs8")]
+    for file, layout in zip(files, layouts, strict=True):
+        file.write_bytes(key.private_bytes(Encoding.PEM, layout, BestAvailableEncryption(b"secret")))
+    lines = told(tmp_path, *(f"--key={file}" for file in files))
+    looked_at = {line.split("\t")[-1] for line in lines if line.startswith("file\t")}
+    assert looked_at == {str(file) for file in files}
+    assert not parse_collected("\n".join(lines)).public_halves
