@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,10 @@ from kubenorn.records import ListeningSocket, UnitState, parse_listener, parse_u
 
 @dataclass(frozen=True)
 class HttpAnswer:
-    """What one URL answered to curl on the host. `status` is 0 when nothing did; `seconds` is the whole time."""
+    """What one URL answered to curl on the host. `status` is 0 when nothing did; `seconds` is the whole time.
+
+    `size` is in bytes; of measurements the body is but a part.
+    """
 
     status: int
     seconds: float
@@ -59,8 +62,11 @@ class Evidence:
     etcd_error: str
     cluster_info: str
     secrets: tuple[StoredSecret, ...]
-    metrics: dict[str, str] = field(default_factory=dict)
-    """By component: its lines about its version and its leadership, where an audit asked."""
+
+    def metrics(self, component: str) -> str:
+        """Return what is kept of a component's measurements; for an audit its version and its leadership."""
+        answer = self.http.get(f"metrics-{component}")
+        return answer.body.decode(errors="replace") if answer else ""
 
 
 def parse_evidence(output: str) -> Evidence:
@@ -80,21 +86,22 @@ def _parse(output: str) -> Evidence:
     for kind, *fields in records(output):
         if kind == "unit":
             unit_lines.append(fields[0])
-        elif kind in {"http", "address", "secret", "netstat", "ss", "metric"}:
+        elif kind in {"http", "address", "secret", "netstat", "ss", "body"}:
             many.setdefault(kind, []).append(fields)
         else:
             single[kind] = fields
-    if single.get("verify") != ["1"] or "end" not in single:
+    if single.get("verify") != ["2"] or "end" not in single:
         raise HostsWrongError("the verify script did not run to its end; run again with --verbose")
     status = _decode(single["etcd-status"][0]) if "etcd-status" in single else b""
     listeners = [parse_listener(tool, text) for tool in ("netstat", "ss") for (text,) in many.get(tool, [])]
+    bodies = {name: _body(text) for name, text in many.get("body", [])}
     return Evidence(
         clock=datetime.fromtimestamp(float(single["clock"][0]), UTC),
         hostname=single["hostname"][0],
         addresses=tuple((interface, address) for interface, address in many.get("address", [])),
         units=parse_units(unit_lines),
         listeners=tuple(listener for listener in listeners if listener),
-        http={name: _answer(fields) for name, *fields in many.get("http", [])},
+        http={name: _answer(fields, bodies.get(name, b"")) for name, *fields in many.get("http", [])},
         etcd_status=_first(status),
         etcd_error=single["etcd-status"][1] if "etcd-status" in single else "",
         cluster_info=_without_colours(single["cluster-info"][0]) if "cluster-info" in single else "",
@@ -102,17 +109,19 @@ def _parse(output: str) -> Evidence:
             StoredSecret(_decode(key).decode(errors="replace"), _decode(value[: len(value) // 4 * 4]))
             for key, value in many.get("secret", [])
         ),
-        metrics={name: _decode(text).decode(errors="replace") for name, text in many.get("metric", [])},
     )
 
 
-def _answer(fields: list[str]) -> HttpAnswer:
-    if len(fields) == 3:  # curl was killed before it could print its status
-        fields = ["0", "0", "0", *fields[1:]]
-    status, seconds, size, body, error = fields
-    return HttpAnswer(
-        int(status or 0), float(seconds or 0), int(float(size or 0)), _decode(body), error.strip()
-    )
+def _answer(fields: list[str], body: bytes) -> HttpAnswer:
+    if len(fields) == 2:  # curl was killed before it could print its status
+        fields = ["0", "0", "0", fields[1]]
+    status, seconds, size, error = fields
+    return HttpAnswer(int(status or 0), float(seconds or 0), int(float(size or 0)), body, error.strip())
+
+
+def _body(text: str) -> bytes:
+    """Return the lines of a body; the script has put other signs for their ends and for tabs."""
+    return text.replace("\x01", "\n").replace("\x02", "\t").encode()
 
 
 def _decode(text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What is asked on a host as the administrator when it is verified: names, URLs, and how much is kept."""
+"""What is asked on a host as the administrator when it is verified: names and URLs."""
 
 from collections.abc import Iterator
 
@@ -11,8 +11,8 @@ READY_REQUEST = "ready-kube-apiserver"
 VERSION_REQUEST = "version-kube-apiserver"
 
 
-def requests(cluster: Cluster, master: Master, *, brief: bool = False) -> Iterator[tuple[str, str, int]]:
-    """Yield what is asked on a host as the administrator: name, URL, and how many bytes of the body are kept.
+def requests(cluster: Cluster, master: Master, *, brief: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield what is asked on a host as the administrator: name and URL.
 
     A `brief` round asks kube-apiserver for its version instead of all its measurements, which are megabytes.
     """
@@ -20,16 +20,16 @@ def requests(cluster: Cluster, master: Master, *, brief: bool = False) -> Iterat
     version = settings.kubernetes_version
     for component in components(cluster):
         if component.health_url:
-            yield f"health-{component.name}", component.health_url, 400
+            yield f"health-{component.name}", component.health_url
         if component.metrics_url and not (brief and component.name == "kube-apiserver"):
-            yield f"metrics-{component.name}", component.metrics_url, 200
+            yield f"metrics-{component.name}", component.metrics_url
     if brief:
-        yield VERSION_REQUEST, f"https://127.0.0.1:{settings.apiserver_port}/version", 1000
+        yield VERSION_REQUEST, f"https://127.0.0.1:{settings.apiserver_port}/version"
     own = f"https://127.0.0.1:{settings.apiserver_port}{version.readiness_path}"
-    yield READY_REQUEST, f"{own}?verbose", 8192
-    yield VIP_REQUEST, f"{settings.endpoint}{version.readiness_path}", 400
+    yield READY_REQUEST, f"{own}?verbose"
+    yield VIP_REQUEST, f"{settings.endpoint}{version.readiness_path}"
     api = f"https://{'127.0.0.1' if brief else master.address}:{settings.apiserver_port}"
     kind = "leases" if version.leaders_in_leases else "endpoints"
     group = "/apis/coordination.k8s.io/v1" if version.leaders_in_leases else "/api/v1"
     for name in LEADER_ELECTED:
-        yield f"leader-{name}", f"{api}{group}/namespaces/kube-system/{kind}/{name}", 8192
+        yield f"leader-{name}", f"{api}{group}/namespaces/kube-system/{kind}/{name}"

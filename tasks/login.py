@@ -1,9 +1,10 @@
 """How the controller logs in to a host: through nornir-netmiko, with verified host keys."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import paramiko
@@ -247,11 +248,30 @@ def open_connection(host: Host, configuration: Config) -> Any:
             connection.key_policy = check
             connection.key_file = credentials["key_filename"]
             connection.password = credentials["password"]  # none at all: an empty one would be tried
-            connection._open()
+            connection._build_ssh_client = partial(_client_without_shell, connection._build_ssh_client)
+            # Not _open(): that waits a tenth of a second for a prompt.
+            connection.establish_connection()
         except BaseException:
             host.connections.pop(CONNECTION)
             raise
     return connection
+
+
+def _client_without_shell(build: Callable[[], paramiko.SSHClient]) -> paramiko.SSHClient:
+    """Return netmiko's SSH client; the interactive shell that netmiko asks it for is a session that starts nothing.
+
+    Else every login runs the host's message of the day and root's profile in a terminal, which nobody reads.
+    """
+    client = build()
+
+    def open_session(**_: object) -> paramiko.Channel:
+        transport = client.get_transport()
+        if transport is None:
+            raise paramiko.SSHException("the connection is closed")
+        return transport.open_session()
+
+    client.invoke_shell = open_session  # type: ignore[assignment, method-assign]
+    return client
 
 
 def _is_alive(connection: Any) -> bool:

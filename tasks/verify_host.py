@@ -38,7 +38,6 @@ class _Request:
 
     name: str
     word: str
-    keep_bytes: int
     options: str
 
 
@@ -95,14 +94,14 @@ def verify_script(
     # Most serve a certificate there that they made themselves; an audit looks at what is served otherwise.
     local = tuple(f"{kind}-{name}" for kind in ("health", "metrics") for name in LEADER_ELECTED)
     asked = [
-        _Request(name, quote(url), keep, "$as_admin -k" if brief and name in local else "")
-        for name, url, keep in requests(cluster, cluster.master(host), brief=brief)
+        _Request(name, quote(url), "$as_admin -k" if brief and name in local else "")
+        for name, url in requests(cluster, cluster.master(host), brief=brief)
     ]
     statistics = f"--unix-socket {HAPROXY_STATISTICS_SOCKET}"
-    asked.append(_Request(BACKENDS_REQUEST, quote("http://localhost/;csv"), 1 << 16, statistics))
+    asked.append(_Request(BACKENDS_REQUEST, quote("http://localhost/;csv"), statistics))
     if managed_etcd:
         options = f"--cacert {tools.etcd_ca} --cert {tools.etcd_certificate} --key {tools.etcd_key}"
-        asked.append(_Request("health-etcd", f"{tools.etcd_url}/health", 400, options))
+        asked.append(_Request("health-etcd", f"{tools.etcd_url}/health", options))
     return render(
         "verify.sh.j2",
         {
@@ -111,7 +110,6 @@ def verify_script(
             "seconds": BRIEF_REQUEST_SECONDS if brief else REQUEST_SECONDS,
             "tools": tools,
             "brief": brief,
-            "measured": LEADER_ELECTED,
             "etcd_endpoints": ",".join(cluster.etcd_endpoints),
             "managed_etcd": managed_etcd,
             "speaker": speaks,

@@ -61,7 +61,7 @@ def _active(context: AuditContext, component: str) -> Iterator[Finding]:
 def says_it_leads(host: HostAudit, component: str) -> bool:
     """Return whether a component's own metric says that it leads (client-go, leader_election_master_status)."""
     pattern = r"^leader_election_master_status\{[^}]*\} 1(\.0+)?$"
-    return bool(re.search(pattern, host.evidence.metrics.get(component, ""), re.MULTILINE))
+    return bool(re.search(pattern, host.evidence.metrics(component), re.MULTILINE))
 
 
 def _transitions(leader: Leader) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ def skew(context: AuditContext) -> Iterator[Finding]:
         component: {
             name: version
             for name, host in context.hosts.items()
-            if (version := build_version(host.evidence.metrics.get(component, "")))
+            if (version := build_version(host.evidence.metrics(component)))
         }
         for component in FOLLOWERS
     }

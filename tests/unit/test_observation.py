@@ -261,7 +261,7 @@ def test_etcd_that_answers_nothing_of_use(said: bytes) -> None:
 
 def test_curl_that_was_killed() -> None:
     lines = [
-        line if not line.startswith("http\thealth-etcd\t") else "http\thealth-etcd\t\t\t"
+        line if not line.startswith("http\thealth-etcd\t") else "http\thealth-etcd\t\t"
         for line in VERIFY.split("\n")
     ]
     seen = parse_evidence("\n".join(lines))

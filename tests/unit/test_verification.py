@@ -184,9 +184,9 @@ def test_a_leader_of_an_old_cluster_stands_in_an_annotation() -> None:
     seen = {n: replace(e, http={**e.http, "leader-kube-scheduler": answer}) for n, e in evidence().items()}
     found = verify(CLUSTER, seen, {})
     assert found.ok
-    assert "/leases/" in " ".join(url for _, url, _ in requests(CLUSTER, CLUSTER.masters[0]))
+    assert "/leases/" in " ".join(url for _, url in requests(CLUSTER, CLUSTER.masters[0]))
     old = a_cluster(kubernetes_version="1.8.4")
-    assert "/endpoints/" in " ".join(url for _, url, _ in requests(old, old.masters[0]))
+    assert "/endpoints/" in " ".join(url for _, url in requests(old, old.masters[0]))
 
 
 def test_a_leader_may_be_among_hosts_that_were_not_asked() -> None:

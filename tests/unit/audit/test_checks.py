@@ -20,6 +20,7 @@ from kubenorn.audit.skew import build_version, skew
 from kubenorn.audit.vip import vip
 from kubenorn.audit.wire import wire
 from kubenorn.components import components
+from kubenorn.evidence import HttpAnswer
 from tests.unit.audit.test_findings import context, right
 
 NOW = datetime(2026, 11, 21, 6, 0, tzinfo=UTC)
@@ -35,9 +36,8 @@ def with_versions(**versions: tuple[str, str, str]) -> Any:
         host.evidence.http["version-kube-apiserver"] = answer
         for key, component in (("manager", "kube-controller-manager"), ("scheduler", "kube-scheduler")):
             version = versions.get(key, versions["server"])[index]
-            host.evidence.metrics[component] = (
-                f'kubernetes_build_info{{gitVersion="{version}",major="1"}} 1\n'
-            )
+            text = f'kubernetes_build_info{{gitVersion="{version}",major="1"}} 1\n'
+            host.evidence.http[f"metrics-{component}"] = HttpAnswer(200, 0.0, 0, text.encode(), "")
     return found
 
 
@@ -217,7 +217,8 @@ def test_two_that_say_they_lead() -> None:
     found = context(*right())
     for name in ("m1", "m3"):
         status = 'leader_election_master_status{name="kube-scheduler"} 1\n'
-        found.hosts[name].evidence.metrics["kube-scheduler"] = status
+        answer = HttpAnswer(200, 0.0, 0, status.encode(), "")
+        found.hosts[name].evidence.http["metrics-kube-scheduler"] = answer
     critical = [each for each in leaders(found) if each.severity is Severity.CRITICAL]
     assert [each.evidence for each in critical] == [
         "m1 and m3 all say they lead: they undo each other's work"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
@@ -24,6 +25,7 @@ from kubenorn.audit.report import audit_html, audit_json, audit_junit, audit_pro
 from kubenorn.audit.tables import audit_tables
 from kubenorn.audit.vip import read_keepalived, vip
 from kubenorn.errors import HostsWrongError
+from kubenorn.evidence import Evidence
 from tests.unit.builders import a_cluster
 
 NOW = datetime(2026, 11, 21, 6, 0, tzinfo=UTC)
@@ -156,13 +158,13 @@ def context(
             addresses=(("ens192", own),),
             http={},
             hostname=name,
-            metrics={},
             etcd_status=None,
             etcd_error="",
             units={},
             listeners=(),
             clock=NOW,
         )
+        evidence.metrics = partial(Evidence.metrics, evidence)
         observed: Any = SimpleNamespace(units={}, files={}, listeners=(), clock=NOW)
         program = "process\tkube-apiserver\t7\t1\t/system.slice/kube-apiserver.service\t/usr/local/bin/kube-apiserver"
         said = collected(
