@@ -149,6 +149,17 @@ class TestWaysIn:
     def test_the_key_of_root(self, controller: Controller, tmp_path: Path) -> None:
         assert who(session_on(controller, tmp_path)).startswith("root nobody ")
 
+    def test_a_login_runs_no_shell_of_its_own(self, controller: Controller, lab: Lab, tmp_path: Path) -> None:
+        """netmiko asks for one; it would run what root's profile and the message of the day say."""
+        ran = "ls /run/profile-ran 2>/dev/null || echo none"
+        lab.run("m2", "cp -p /root/.profile /root/kept && echo 'touch /run/profile-ran' >>/root/.profile")
+        try:
+            assert who(session_on(controller, tmp_path)).startswith("root ")
+            assert lab.run("m2", f"sleep 0.5; {ran}").stdout == "none\n"
+            assert lab.run("m2", f"bash -l -c true; {ran}").stdout == "/run/profile-ran\n"
+        finally:
+            lab.run("m2", "mv /root/kept /root/.profile; rm -f /run/profile-ran")
+
     @pytest.mark.parametrize(
         ("user", "password"), [("ops", ""), ("ops", "unused-secret"), ("asks", SUDO_PASSWORD)]
     )
