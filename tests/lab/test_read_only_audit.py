@@ -1,6 +1,7 @@
 """The audit on real hosts: nothing on a clean cluster, and every fault that is planted."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,27 @@ from tests.lab.hosts import all_ready, all_used, everywhere, log_ssh_sessions, s
 PKI = "/etc/kubernetes/pki"
 KEEPALIVED = "/etc/keepalived/keepalived.conf"
 SCHEDULER_UNIT = "/etc/systemd/system/kube-scheduler.service"
+SERVED = {
+    "kube-apiserver",
+    "kube-apiserver-loopback",
+    "through-the-vip",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "etcd",
+    "etcd-peer",
+}
+OLD_CURL = r"""#!/bin/sh
+for word; do
+    shift
+    case $word in *'%{certs}'*)
+        word=${word%%'%{stderr}'*}
+        echo "curl: unknown --write-out variable: 'certs'" >&2
+        ;;
+    esac
+    set -- "$@" "$word"
+done
+exec /usr/bin/curl "$@"
+"""
 Found = set[tuple[str, str, str]]
 """Check, host and subject of findings above info."""
 
@@ -195,6 +217,41 @@ def test_a_clean_cluster_has_no_finding_and_is_not_touched(cluster: Controller, 
     metrics = (tmp_path / "a.prom").read_text()
     assert 'kubenorn_vip_holders{cluster="test"} 1' in metrics
     assert metrics.count("kubenorn_certificate_days_left{") >= 30
+    assert served_in(metrics) == {host.name: SERVED for host in cluster.lab.hosts}
+
+
+def served_in(metrics: str) -> dict[str, set[str]]:
+    """Return by host the endpoints whose certificate was met."""
+    met: dict[str, set[str]] = {}
+    for host, endpoint in re.findall(r'days_left\{.*?host="(.+?)",path="served:(.+?)"', metrics):
+        met.setdefault(host, set()).add(endpoint)
+    return met
+
+
+@pytest.mark.parametrize(
+    ("plant", "mend"),
+    [
+        (
+            f"cat >/usr/local/bin/curl <<'END'\n{OLD_CURL}\nEND\nchmod 0755 /usr/local/bin/curl",
+            "rm /usr/local/bin/curl",
+        ),
+        (
+            f"cp -a /root/.kube/config /root/k; other=$(base64 -w0 {PKI}/front-proxy-ca.pem); "
+            'sed -i "s/\\(certificate-authority-data: \\).*/\\1$other/" /root/.kube/config',
+            "mv /root/k /root/.kube/config",
+        ),
+    ],
+    ids=["a-curl-before-7.88", "a-CA-that-signed-none-of-them"],
+)
+def test_certificates_that_curl_does_not_tell_are_met_all_the_same(
+    cluster: Controller, tmp_path: Path, plant: str, mend: str
+) -> None:
+    cluster.lab.run("m2", plant)
+    try:
+        audited(cluster, tmp_path, "--prom", str(tmp_path / "a.prom"))
+    finally:
+        cluster.lab.run("m2", mend)
+    assert served_in((tmp_path / "a.prom").read_text()) == {host.name: SERVED for host in cluster.lab.hosts}
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
