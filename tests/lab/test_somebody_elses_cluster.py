@@ -30,7 +30,7 @@ elsewhere='s#/usr/local/bin/#/opt/k8s/bin/#g; s#/etc/kubernetes/pki#/opt/k8s/ssl
     s#/etc/kubernetes/#/opt/k8s/conf/#g; s#/etc/etcd/pki#/opt/etcd/ssl#g'
 cd /etc/systemd/system
 for unit in apiserver controller-manager scheduler; do
-    sed "$elsewhere; s#kube-$unit.service#k8s-$unit.service#; s#etcd.service#etcd-member.service#" \
+    sed "$elsewhere; s#kube-\([a-z-]*\).service#k8s-\1.service#g; s#etcd.service#etcd-member.service#" \
         kube-$unit.service >k8s-$unit.service
     rm kube-$unit.service
 done
