@@ -115,7 +115,8 @@ def _parse(output: str) -> Evidence:
 def _answer(fields: list[str], body: bytes) -> HttpAnswer:
     if len(fields) == 2:  # curl was killed before it could print its status
         fields = ["0", "0", "0", fields[1]]
-    status, seconds, size, error = fields
+    status, seconds, size, *errors = fields
+    error = " ".join(errors)
     return HttpAnswer(int(status or 0), float(seconds or 0), int(float(size or 0)), body, error.strip())
 
 

@@ -102,7 +102,7 @@ def parse_timestamp(text: str) -> datetime | None:
 
 
 def parse_listener(tool: str, text: str) -> ListeningSocket | None:
-    """Return the socket in one line of `netstat -lnpt` or `ss -H -lntp`; None when it is no such line."""
+    """Return the socket in one line of `netstat -lnpt` or `ss -lntp`; None when it is no such line."""
     fields = text.split()
     if tool == "netstat" and len(fields) >= 6:
         # tcp 0 0 127.0.0.1:10257 0.0.0.0:* LISTEN 17906/kube-controll
@@ -110,17 +110,18 @@ def parse_listener(tool: str, text: str) -> ListeningSocket | None:
         # netstat prints argv[0] up to a colon or space: "nginx: master" is nginx
         return _socket(fields[3], process.rstrip(":"), pid)
     if tool == "ss" and len(fields) >= 4:
-        # LISTEN 0 4096 127.0.0.1:10257 0.0.0.0:* users:(("kube-controller",pid=17906,fd=7))
-        user = re.search(r'\(\("([^"]*)",pid=(\d+)', text)
+        # LISTEN 0 4096 127.0.0.1:10257 0.0.0.0:* users:(("kube-controller",pid=17906,fd=7)); iproute before 4 has
+        # users:(("kube-controller",17906,7))
+        user = re.search(r'\(\("([^"]*)",(?:pid=)?(\d+)', text)
         return _socket(fields[3], user[1] if user else "", user[2] if user else "")
     return None
 
 
 def _socket(endpoint: str, process: str, pid: str) -> ListeningSocket | None:
     address, _, port = endpoint.rpartition(":")
-    if not port.isdigit():
+    if not port.isdecimal():
         return None
-    return ListeningSocket(address.strip("[]"), int(port), process, int(pid) if pid.isdigit() else None)
+    return ListeningSocket(address.strip("[]"), int(port), process, int(pid) if pid.isdecimal() else None)
 
 
 def is_process(socket: ListeningSocket, process: str) -> bool:

@@ -1,7 +1,7 @@
 """Task: collect everything the audit needs of a host, in one exec, without changing anything."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from nornir.core.task import Result, Task
@@ -31,19 +31,6 @@ LOOPBACK_NAME = "apiserver-loopback-client"
 SEPARATOR = "kubenorn-part-ends-here"
 
 
-@dataclass(frozen=True)
-class _Endpoint:
-    """Whose served certificate is looked at."""
-
-    name: str
-    address: str
-    """Address and port."""
-    server_name: str = ""
-    """The name that is asked for (SNI)."""
-    asked_by_curl: bool = True
-    """Whether the verify script asks something there: then curl has met the certificate, if it trusts it."""
-
-
 def audit_host(
     task: Task, fleet: Fleet, speakers: frozenset[str], compared: frozenset[str], salt: str
 ) -> Result:
@@ -61,31 +48,24 @@ def audit_host(
             cluster, name, render, speaks=False, asks_units=False, reads_texts=cluster.name in compared
         ),
         verify_script(cluster, name, render, speaks=speaks, tools=FOUND_TOOLS, brief=True),
-        audit_script(cluster, render, speaks=speaks, salt=salt),
+        audit_script(cluster, name, render, speaks=speaks, salt=salt),
     ]
     units = " ".join(f"{component.name}.service" for component in components(cluster))
-    variables = {
-        "parts": parts,
-        "separator": SEPARATOR,
-        "units": units,
-        "tools": own_tools(cluster),
-        "endpoints": list(_endpoints(cluster, name)),
-        "vip": cluster.settings.vip,
-    }
+    variables = {"parts": parts, "separator": SEPARATOR, "units": units, "tools": own_tools(cluster)}
     script = render("audit_host.sh.j2", variables)
     asked = datetime.now(UTC)
     completed = expect_success(run_script(task, script, timeout=AUDIT_SECONDS), "the audit script")
     answered = datetime.now(UTC)
     answers = completed.stdout.split(f"\n{SEPARATOR}\n")
-    if len(answers) != len(parts) + 2:
+    if len(answers) != len(parts) + 1:
         raise HostsWrongError("the audit script did not run to its end; run again with --verbose")
-    own = parse_collected(f"{answers[2]}\n{answers[3]}")
+    own = parse_collected(answers[2])
     observed = replace(parse_probe(answers[0]), units=own.units)
     found = HostAudit(observed, parse_evidence(answers[1]), own, asked, answered)
     return Result(host=task.host, result=found, summary=f"{len(own.certificates)} certificates read")
 
 
-def audit_script(cluster: Cluster, render: Render, *, speaks: bool, salt: str) -> str:
+def audit_script(cluster: Cluster, host: str, render: Render, *, speaks: bool, salt: str) -> str:
     """Return the audit's own part of the script for one host of `cluster`."""
     layout, settings = Layout(cluster), cluster.settings
     managed_etcd = settings.etcd.mode == "managed"
@@ -97,6 +77,8 @@ def audit_script(cluster: Cluster, render: Render, *, speaks: bool, salt: str) -
     kubeconfigs = (f"{layout.configuration}/*.kubeconfig", f"{layout.configuration}/*.conf", ADMIN_KUBECONFIG)
     variables: Mapping[str, object] = {
         "files": " ".join(map(str, (*certificates, *kubeconfigs))),
+        "endpoints": list(_endpoints(cluster, host)),
+        "vip": settings.vip,
         "salt": salt,
         "speaker": speaks and managed_etcd,
         "etcd_endpoints": ",".join(cluster.etcd_endpoints),
@@ -106,16 +88,16 @@ def audit_script(cluster: Cluster, render: Render, *, speaks: bool, salt: str) -
     return render("audit.sh.j2", variables)
 
 
-def _endpoints(cluster: Cluster, host: str) -> Iterator[_Endpoint]:
-    """Yield whose served certificate is looked at."""
+def _endpoints(cluster: Cluster, host: str) -> Iterator[tuple[str, str, str]]:
+    """Yield whose served certificate is looked at: name, address and port, and the name asked for (SNI)."""
     settings, own = cluster.settings, cluster.master(host).address
     apiserver = f"{own}:{settings.apiserver_port}"
-    yield _Endpoint("kube-apiserver", apiserver)
-    yield _Endpoint(LOOPBACK, apiserver, server_name=LOOPBACK_NAME, asked_by_curl=False)
-    yield _Endpoint(THROUGH_THE_VIP, f"{settings.vip}:{settings.vip_port}")
+    yield "kube-apiserver", apiserver, ""
+    yield LOOPBACK, apiserver, LOOPBACK_NAME
+    yield THROUGH_THE_VIP, f"{settings.vip}:{settings.vip_port}", ""
     for component in components(cluster):
         if component.name in LEADER_ELECTED and (component.health_url or "").startswith("https"):
-            yield _Endpoint(component.name, f"127.0.0.1:{component.listeners[0].port}")
+            yield component.name, f"127.0.0.1:{component.listeners[0].port}", ""
     if settings.etcd.mode == "managed":
-        yield _Endpoint("etcd", f"{own}:2379")
-        yield _Endpoint("etcd-peer", f"{own}:2380", asked_by_curl=False)
+        yield "etcd", f"{own}:2379", ""
+        yield "etcd-peer", f"{own}:2380", ""

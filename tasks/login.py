@@ -207,7 +207,7 @@ def connection_options(login: Login) -> ConnectionOptions:
             "auth_timeout": seconds,
             "banner_timeout": seconds,
             "keepalive": KEEPALIVE_SECONDS,
-            # Opened by hand, as two settings cannot be given from outside; see open_connection.
+            # Opened by hand, as some settings cannot be given from outside; see open_connection.
             "auto_connect": False,
             LOGIN: login,
         },

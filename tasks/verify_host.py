@@ -41,15 +41,6 @@ class _Request:
     options: str
 
 
-@dataclass(frozen=True)
-class _Group:
-    """What one curl asks over one connection."""
-
-    name: str
-    """Whom it asks; as audit_host's endpoints are called, whose certificates it meets."""
-    requests: list[_Request]
-
-
 def own_tools(cluster: Cluster) -> Tools:
     """Return what this project puts on a host of `cluster`."""
     layout = Layout(cluster)
@@ -106,7 +97,7 @@ def verify_script(
         "verify.sh.j2",
         {
             "units": " ".join(f"{c.name}.service" for c in components(cluster)),
-            "groups": _grouped(asked) if brief else [_Group(each.name, [each]) for each in asked],
+            "groups": _grouped(asked) if brief else [[each] for each in asked],
             "seconds": BRIEF_REQUEST_SECONDS if brief else REQUEST_SECONDS,
             "tools": tools,
             "brief": brief,
@@ -117,11 +108,10 @@ def verify_script(
     )
 
 
-def _grouped(asked: list[_Request]) -> list[_Group]:
+def _grouped(asked: list[_Request]) -> list[list[_Request]]:
     """Return the requests by where they go and as whom: each group needs one curl and one TLS handshake."""
     groups: dict[object, list[_Request]] = {}
     for each in asked:
         place = each.word.strip("'").split("/")[:3]
         groups.setdefault((each.options, *place), []).append(each)
-    # Of what is asked at a place its health comes first.
-    return [_Group(group[0].name.removeprefix("health-"), group) for group in groups.values()]
+    return list(groups.values())

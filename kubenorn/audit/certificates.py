@@ -55,7 +55,7 @@ def certificates(context: AuditContext) -> Iterator[Finding]:
         yield from _kubeconfigs(context, name, host)
         yield from _names(context, name, host)
         if not host.collected.has_openssl:
-            said = "openssl is missing: rare kinds of keys and what is served elsewhere than curl asks were left out"
+            said = "openssl is missing, so rare kinds of keys, and what is served, were not looked at"
             yield _found(Severity.INFO, name, "openssl", said, "install openssl there")
 
 

@@ -72,7 +72,7 @@ def _parse(output: str) -> Collected:
             path: KubeconfigSeen(server, _bytes(authority), _bytes(certificate), *files)
             for path, server, authority, certificate, *files in many.get("kubeconfig", [])
         },
-        served={PurePosixPath(path).stem: _pem(text) for path, text in many.get("served", [])},
+        served={PurePosixPath(path).name: _pem(text) for path, text in many.get("served", [])},
         keepalived_file=keepalived[0],
         password_digest=keepalived[1],
         keepalived=_text(keepalived[2]),

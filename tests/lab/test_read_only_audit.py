@@ -31,18 +31,6 @@ SERVED = {
     "etcd",
     "etcd-peer",
 }
-OLD_CURL = r"""#!/bin/sh
-for word; do
-    shift
-    case $word in *'%{certs}'*)
-        word=${word%%'%{stderr}'*}
-        echo "curl: unknown --write-out variable: 'certs'" >&2
-        ;;
-    esac
-    set -- "$@" "$word"
-done
-exec /usr/bin/curl "$@"
-"""
 Found = set[tuple[str, str, str]]
 """Check, host and subject of findings above info."""
 
@@ -226,32 +214,6 @@ def served_in(metrics: str) -> dict[str, set[str]]:
     for host, endpoint in re.findall(r'days_left\{.*?host="(.+?)",path="served:(.+?)"', metrics):
         met.setdefault(host, set()).add(endpoint)
     return met
-
-
-@pytest.mark.parametrize(
-    ("plant", "mend"),
-    [
-        (
-            f"cat >/usr/local/bin/curl <<'END'\n{OLD_CURL}\nEND\nchmod 0755 /usr/local/bin/curl",
-            "rm /usr/local/bin/curl",
-        ),
-        (
-            f"cp -a /root/.kube/config /root/k; other=$(base64 -w0 {PKI}/front-proxy-ca.pem); "
-            'sed -i "s/\\(certificate-authority-data: \\).*/\\1$other/" /root/.kube/config',
-            "mv /root/k /root/.kube/config",
-        ),
-    ],
-    ids=["a-curl-before-7.88", "a-CA-that-signed-none-of-them"],
-)
-def test_certificates_that_curl_does_not_tell_are_met_all_the_same(
-    cluster: Controller, tmp_path: Path, plant: str, mend: str
-) -> None:
-    cluster.lab.run("m2", plant)
-    try:
-        audited(cluster, tmp_path, "--prom", str(tmp_path / "a.prom"))
-    finally:
-        cluster.lab.run("m2", mend)
-    assert served_in((tmp_path / "a.prom").read_text()) == {host.name: SERVED for host in cluster.lab.hosts}
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))

@@ -140,6 +140,12 @@ def test_ss_and_netstat_tell_the_same() -> None:
             'LISTEN 0 4096 *:8443 *:* users:(("haproxy",pid=9,fd=6),("haproxy",pid=8,fd=6))',
             ListeningSocket("*", 8443, "haproxy", 9),
         ),
+        (
+            "ss",
+            'LISTEN 0 128 *:2379 *:* users:(("etcd",1021,7))',
+            ListeningSocket("*", 2379, "etcd", 1021),
+        ),
+        ("netstat", "tcp 0 0 *:80 *:* LISTEN ²/x", ListeningSocket("*", 80, "x", None)),
         ("ss", "LISTEN 0 4096 127.0.0.1%lo:53 0.0.0.0:*", ListeningSocket("127.0.0.1%lo", 53, "", None)),
         ("ss", "LISTEN 0", None),
         ("lsof", "anything", None),

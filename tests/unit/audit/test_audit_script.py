@@ -23,6 +23,8 @@ from kubenorn.render import render_purely
 VARIABLES = {
     "files": "",
     "salt": "s",
+    "endpoints": [("kube-apiserver", "127.0.0.1:1", "")],
+    "vip": "127.0.0.1",
     "speaker": False,
     "etcd_endpoints": "",
     "disks": "",
@@ -107,6 +109,16 @@ def test_a_private_key_is_told_by_its_public_half_whatever_its_mode(
     wanted = public_half(key.public_key())
     assert parse_collected("\n".join(lines)).public_halves == {str(file): wanted, str(kubeconfig): wanted}
     assert not any(secret in line for secret in secrets_of(key) for line in lines)
+
+
+def test_a_public_point_that_is_compressed_is_the_same_point(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    file = tmp_path / "key.pem"
+    compress = ["openssl", "ec", "-conv_form", "compressed", "-out", str(file)]
+    subprocess.run(compress, input=pem, check=True, capture_output=True)
+    lines = told(tmp_path, f"--key={file}")
+    assert parse_collected("\n".join(lines)).public_halves == {str(file): public_half(key.public_key())}
 
 
 def secrets_of(key: Any) -> Iterator[str]:
