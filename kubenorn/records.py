@@ -110,7 +110,7 @@ def parse_listener(tool: str, text: str) -> ListeningSocket | None:
         # netstat prints argv[0] up to a colon or space: "nginx: master" is nginx
         return _socket(fields[3], process.rstrip(":"), pid)
     if tool == "ss" and len(fields) >= 4:
-        # LISTEN 0 4096 127.0.0.1:10257 0.0.0.0:* users:(("kube-controller",pid=17906,fd=7)); iproute before 4 has
+        # LISTEN 0 4096 127.0.0.1:10257 0.0.0.0:* users:(("kube-controller",pid=17906,fd=7)); iproute 3.10 has
         # users:(("kube-controller",17906,7))
         user = re.search(r'\(\("([^"]*)",(?:pid=)?(\d+)', text)
         return _socket(fields[3], user[1] if user else "", user[2] if user else "")

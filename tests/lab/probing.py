@@ -29,7 +29,7 @@ while not stop.wait(0.1):
         answer.read()
         if answer.status != 200:
             failures.append((began, time.time(), "HTTP %d" % answer.status))
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         failures.append((began, time.time(), repr(error)))
     finally:
         connection.close()
@@ -37,7 +37,8 @@ while not stop.wait(0.1):
 print(json.dumps({"done": done, "failures": failures}))
 """
 
-
+ENDED = ("EOF", "RemoteDisconnected", "IncompleteRead", "ConnectionResetError")
+"""What Python calls a connection that the other side ended: in the handshake, before the answer, in it, abruptly."""
 Failure = tuple[float, float, str]
 """When a probe began and ended (seconds since 1970), and what went wrong."""
 
@@ -85,7 +86,7 @@ def unexplained(lab: Lab, failures: list[Failure]) -> list[Failure]:
     for failure in failures:
         began, ended, said = failure
         moment = next((at for at in moments if began <= at <= ended + 0.02), None)
-        if moment is None or "EOF" not in said:
+        if moment is None or not any(word in said for word in ENDED):
             left.append(failure)
         else:
             moments.remove(moment)
