@@ -270,7 +270,7 @@ def _client_without_shell(build: Callable[[], paramiko.SSHClient]) -> paramiko.S
             raise paramiko.SSHException("the connection is closed")
         return transport.open_session()
 
-    client.invoke_shell = open_session  # type: ignore[assignment, method-assign]
+    client.invoke_shell = open_session  # type: ignore[assignment, method-assign]  # netmiko makes the client
     return client
 
 

@@ -37,8 +37,8 @@ while not stop.wait(0.1):
 print(json.dumps({"done": done, "failures": failures}))
 """
 
-ENDED = ("EOF", "RemoteDisconnected", "IncompleteRead", "ConnectionResetError")
-"""What Python calls a connection that the other side ended: in the handshake, before the answer, in it, abruptly."""
+ENDED = ("EOF", "RemoteDisconnected")
+"""What Python calls a connection that haproxy ended: in the handshake, and after it."""
 Failure = tuple[float, float, str]
 """When a probe began and ended (seconds since 1970), and what went wrong."""
 

@@ -1,6 +1,7 @@
 """The verify script and the list of listeners, run here with programs that say what a host's may say."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 from kubenorn.evidence import Evidence, HttpAnswer, parse_evidence
 from kubenorn.records import parse_listener, records
 from kubenorn.render import render_purely
-from tasks.verify_host import Tools
+from tasks.verify_host import Tools, verify_script
+from tests.unit.builders import NAMES as MASTERS
+from tests.unit.builders import a_cluster
 
 NAMES = ("health-kube-apiserver", "metrics-kube-apiserver", "leader-kube-scheduler")
 ANSWERED = """#!/bin/sh
@@ -93,6 +96,21 @@ def test_what_was_not_answered_says_why_and_the_others_are_kept(tmp_path: Path) 
     assert seen.http["health-kube-apiserver"].text == "ok"
     assert seen.http["metrics-kube-apiserver"].error == "curl: (60) SSL certificate problem"
     assert seen.http["leader-kube-scheduler"].error == "curl: (28) odd one"
+
+
+def test_an_audit_asks_all_that_is_at_one_place_over_one_connection() -> None:
+    """Each curl is a handshake; an address in quotes is no other place."""
+    cluster = a_cluster()
+    script = verify_script(cluster, MASTERS[0], render_purely, speaks=False, brief=True)
+    asked = re.findall(r"^ask \d+ (.+) &$", script, re.MULTILINE)
+    places = [re.findall(r"--url '?(\w+://[^/ ]+|\"?\$etcd_url\"?)", line) for line in asked]
+    assert all(places)
+    assert all(len(set(each)) == 1 for each in places), places
+    as_whom = [(line.partition(" -o ")[0], each[0]) for line, each in zip(asked, places, strict=True)]
+    assert len(as_whom) == len(set(as_whom)), as_whom
+    assert any(len(each) >= 5 for each in places), (
+        "kube-apiserver's own: health, version, readiness and two leases"
+    )
 
 
 @pytest.mark.parametrize(

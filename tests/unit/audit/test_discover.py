@@ -12,14 +12,38 @@ from kubenorn.render import render_purely
 from tasks.verify_host import own_tools
 from tests.unit.builders import a_cluster
 
-SAY = """
-say() {
-    printf '%s' "$1"
-    shift
-    printf '\\t%s' "$@"
-    printf '\\n'
-}
-"""
+SAY = render_purely("say.sh.j2", {})
+
+
+def test_where_a_program_stands_is_told_in_one_field(tmp_path: Path) -> None:
+    """Anybody may start one called etcd in any folder, and an audit of that host must go on."""
+    found = tmp_path / "found"
+    found.mkdir()
+    processes = []
+    try:
+        for name in ("a\tb", "a\n/proc/1 /x", "plain"):
+            (tmp_path / name).mkdir(parents=True)
+            shutil.copy("/bin/sleep", tmp_path / name / "etcd")
+            processes.append(subprocess.Popen([tmp_path / name / "etcd", "60"]))
+        script = render_purely("discover.sh.j2", {"units": "", "tools": own_tools(a_cluster())})
+        links = " ".join(f"/proc/{process.pid}/exe" for process in processes)
+        subprocess.run(
+            ["sh", "-s"],
+            input=SAY + script.replace("/proc/[0-9]*/exe", links),
+            env={**os.environ, "found": str(found)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    told = [line.split("\t") for line in (found / "processes").read_text().splitlines()]
+    programs = {fields[2]: fields[-1] for fields in told if fields[0] == "process"}
+    tabbed, _, plain = (str(process.pid) for process in processes)
+    assert programs == {tabbed: f"{tmp_path}/a b/etcd", plain: f"{tmp_path}/plain/etcd"}
+    assert {len(fields) for fields in told if fields[0] == "process"} == {6}
 
 
 @pytest.mark.parametrize(
