@@ -16,12 +16,13 @@ _TEMPORARY_SUFFIX = ".kubenorn-tmp"
 _LOCK_NAME = ".lock"
 
 
-def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
+def write_atomically(path: Path, content: bytes, mode: int = 0o600, *, only_new: bool = False) -> None:
     """Write `content` so that `path` holds either what it held before or all of it, even after a power cut.
 
     A temporary file in the same folder (a rename is atomic only within one file system) is created with
     `mode`, synced and renamed; then the folder is synced, since the rename itself lives there.
-    Raises InputWrongError with the system's reason when the folder cannot be written.
+    Raises InputWrongError with the system's reason when the folder cannot be written, and with `only_new`
+    FileExistsError when there is a file already.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_TEMPORARY_SUFFIX}")
     try:
@@ -32,11 +33,17 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(descriptor)
-            temporary.replace(path)
+            if only_new:
+                os.link(temporary, path)
+                temporary.unlink()
+            else:
+                temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
+    except FileExistsError:
+        raise
     except OSError as error:
         raise InputWrongError(f"cannot write {path}: {error.strerror}; mend that and run again") from error
 

@@ -1,7 +1,6 @@
 """The journal of a cluster's runs: one file a run, in a folder of its own."""
 
 import contextlib
-import os
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -47,10 +46,9 @@ class RunJournal:
         """
         make_private_folder(self.folder)
         moment = record.started
-        while not self._reserve(record.id):
+        while not self._add(record):
             moment += timedelta(milliseconds=1)
             record.id = run_id(moment)
-        self.update(record)
         self._remove_oldest()
 
     def update(self, record: RunRecord) -> None:
@@ -92,15 +90,12 @@ class RunJournal:
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.json"
 
-    def _reserve(self, name: str) -> bool:
+    def _add(self, record: RunRecord) -> bool:
+        """Write a record whole, or not at all where another run has its name; return whether it was written."""
         try:
-            os.close(os.open(self._path(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            write_atomically(self._path(record.id), record.to_json(), only_new=True)
         except FileExistsError:
             return False
-        except OSError as error:
-            raise InputWrongError(
-                f"cannot write {self._path(name)}: {error.strerror}; mend that and run again"
-            ) from error
         return True
 
     def _remove_oldest(self) -> None:

@@ -162,6 +162,17 @@ def _begin_many(folder: Path) -> None:
         RunJournal(folder).begin(a_record())
 
 
+def test_who_reads_while_runs_begin_sees_each_whole_or_not_at_all(tmp_path: Path) -> None:
+    writer = multiprocessing.get_context("spawn").Process(target=_begin_many, args=(tmp_path,))
+    writer.start()
+    seen: list[RunRecord | DamagedRecord] = []
+    while writer.is_alive():
+        seen += RunJournal(tmp_path).load_all()
+    writer.join()
+    assert len(seen) + len(RunJournal(tmp_path).load_all()) > 10, "it read meanwhile"
+    assert [each for each in seen if isinstance(each, DamagedRecord)] == []
+
+
 def test_processes_that_begin_at_the_same_time_lose_no_run(tmp_path: Path) -> None:
     processes = [
         multiprocessing.get_context("spawn").Process(target=_begin_many, args=(tmp_path,)) for _ in "ab"
